@@ -1,0 +1,1 @@
+//! A small 9P2000.L client.

@@ -1,0 +1,1 @@
+//! A 9P file server library.

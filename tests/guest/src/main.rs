@@ -1,0 +1,3 @@
+//! Suites.
+
+fn main() {}
