@@ -71,11 +71,17 @@ pub(crate) struct Cursor<'a> {
 
 impl<'a> Cursor<'a> {
     pub(crate) fn new(body: &'a [u8], dialect: Dialect) -> Self {
-        Self { rest: body, dialect }
+        Self {
+            rest: body,
+            dialect,
+        }
     }
 
     pub(crate) fn take(&mut self, len: usize) -> Result<&'a [u8], DecodeError> {
-        let (head, rest) = self.rest.split_at_checked(len).ok_or(DecodeError::Truncated)?;
+        let (head, rest) = self
+            .rest
+            .split_at_checked(len)
+            .ok_or(DecodeError::Truncated)?;
         self.rest = rest;
         Ok(head)
     }
@@ -90,7 +96,10 @@ impl<'a> Cursor<'a> {
 
     /// A cursor over the next `len` bytes alone.
     pub(crate) fn nested(&mut self, len: usize) -> Result<Self, DecodeError> {
-        Ok(Self { rest: self.take(len)?, dialect: self.dialect })
+        Ok(Self {
+            rest: self.take(len)?,
+            dialect: self.dialect,
+        })
     }
 
     pub(crate) fn finish(&self) -> Result<(), DecodeError> {
@@ -114,7 +123,10 @@ impl<'b> Writer<'b> {
 
     pub(crate) fn put(&mut self, bytes: &[u8]) -> Result<(), Full> {
         let end = self.at.checked_add(bytes.len()).ok_or(Full)?;
-        self.buf.get_mut(self.at..end).ok_or(Full)?.copy_from_slice(bytes);
+        self.buf
+            .get_mut(self.at..end)
+            .ok_or(Full)?
+            .copy_from_slice(bytes);
         self.at = end;
         Ok(())
     }
@@ -192,7 +204,11 @@ impl<'a> Field<'a> for &'a [u8] {
 /// A field that plain 9P2000 does not have.
 impl<'a, T: Field<'a>> Field<'a> for Option<T> {
     fn take(from: &mut Cursor<'a>) -> Result<Self, DecodeError> {
-        if from.dialect.has_unix_fields() { T::take(from).map(Some) } else { Ok(None) }
+        if from.dialect.has_unix_fields() {
+            T::take(from).map(Some)
+        } else {
+            Ok(None)
+        }
     }
     fn put(&self, to: &mut Writer<'_>) -> Result<(), Full> {
         self.as_ref().map_or(Ok(()), |field| field.put(to))

@@ -105,7 +105,10 @@ pub struct Steps<'a> {
 
 impl<'a> Steps<'a> {
     /// No step: the Twalk that clones a fid.
-    pub const NONE: Self = Self { steps: [Step::Stay; WALK_MAX], len: 0 };
+    pub const NONE: Self = Self {
+        steps: [Step::Stay; WALK_MAX],
+        len: 0,
+    };
 
     /// Takes up to 16 steps; more are refused.
     #[must_use]
@@ -128,7 +131,10 @@ impl<'a> Field<'a> for Steps<'a> {
         let count = u16::take(from)?;
         let len = usize::from(count);
         let mut all = Self { len, ..Self::NONE };
-        let steps = all.steps.get_mut(..len).ok_or(DecodeError::TooManyNames(count))?;
+        let steps = all
+            .steps
+            .get_mut(..len)
+            .ok_or(DecodeError::TooManyNames(count))?;
         // A wrong name is reported only when the frame is sound: a cut frame is the worse fault.
         let mut wrong = None;
         for step in steps {
@@ -141,6 +147,8 @@ impl<'a> Field<'a> for Steps<'a> {
     }
     fn put(&self, to: &mut Writer<'_>) -> Result<(), Full> {
         u16::try_from(self.len).map_err(|_| Full)?.put(to)?;
-        self.as_slice().iter().try_for_each(|step| step.bytes().put(to))
+        self.as_slice()
+            .iter()
+            .try_for_each(|step| step.bytes().put(to))
     }
 }

@@ -52,7 +52,10 @@ impl<'a> Stat<'a> {
     ///
     /// # Errors
     /// [`DecodeError`] when `bytes` do not begin with a whole, consistent stat.
-    pub fn decode_entry(bytes: &'a [u8], dialect: Dialect) -> Result<(Self, &'a [u8]), DecodeError> {
+    pub fn decode_entry(
+        bytes: &'a [u8],
+        dialect: Dialect,
+    ) -> Result<(Self, &'a [u8]), DecodeError> {
         let mut from = Cursor::new(bytes, dialect);
         let stat = Self::take_sized(&mut from)?;
         let left = from.remaining();

@@ -214,7 +214,11 @@ pub struct Tail(pub Option<u32>);
 
 impl<'a> Field<'a> for Tail {
     fn take(from: &mut Cursor<'a>) -> Result<Self, DecodeError> {
-        if from.is_empty() { Ok(Self(None)) } else { u32::take(from).map(|word| Self(Some(word))) }
+        if from.is_empty() {
+            Ok(Self(None))
+        } else {
+            u32::take(from).map(|word| Self(Some(word)))
+        }
     }
     fn put(&self, to: &mut Writer<'_>) -> Result<(), Full> {
         self.0.map_or(Ok(()), |word| word.put(to))
@@ -250,8 +254,14 @@ impl Qids {
 impl<'a> Field<'a> for Qids {
     fn take(from: &mut Cursor<'a>) -> Result<Self, DecodeError> {
         let count = u16::take(from)?;
-        let mut all = Self { len: count.into(), ..Self::default() };
-        let qids = all.qids.get_mut(..count.into()).ok_or(DecodeError::TooManyNames(count))?;
+        let mut all = Self {
+            len: count.into(),
+            ..Self::default()
+        };
+        let qids = all
+            .qids
+            .get_mut(..count.into())
+            .ok_or(DecodeError::TooManyNames(count))?;
         for qid in qids {
             *qid = Field::take(from)?;
         }
