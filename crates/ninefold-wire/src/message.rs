@@ -18,6 +18,7 @@ macro_rules! messages {
         $(#[$meta])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         #[allow(missing_docs, reason = "the fields are the protocol's own, named in the table")]
+        #[allow(clippy::large_enum_variant, reason = "lives on the stack for one call; a box would allocate")]
         pub enum $set<'a> {
             $($(#[$doc])* $name { $($field: $ty),* },)*
         }
