@@ -120,7 +120,7 @@ impl<'a> Field<'a> for Stat<'a> {
     fn take(from: &mut Cursor<'a>) -> Result<Self, DecodeError> {
         let size = u16::take(from)?;
         let mut inner = from.nested(size.into())?;
-        let stat = Self::take_sized(&mut inner)?;
+        let stat = Self::take_sized(&mut inner).map_err(|_| DecodeError::Stat)?;
         inner.finish().map_err(|_| DecodeError::Stat)?;
         Ok(stat)
     }
