@@ -1,3 +1,0 @@
-//! Suites.
-
-fn main() {}

@@ -1,0 +1,153 @@
+//! Open files whose name was removed, or given to another file.
+
+use std::os::fd::OwnedFd;
+
+use anyhow::Context;
+use anyhow::Result;
+use rustix::fs::OFlags;
+use rustix::fs::Stat;
+
+use crate::ctx::Ctx;
+use crate::ctx::Who;
+use crate::expect::same;
+use crate::files;
+use crate::files::Snapshot;
+use crate::row::Row;
+use crate::suites::lifetime::file_io;
+use crate::suites::lifetime::file_meta;
+
+/// How the file lost its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Cause {
+    Unlinked,
+    Replaced,
+    /// Replaced, but a second hard link remains
+    ReplacedWithLink,
+}
+
+impl Cause {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Unlinked => "unlinked",
+            Self::Replaced => "replaced",
+            Self::ReplacedWithLink => "replaced-linked",
+        }
+    }
+}
+
+/// What to do with the descriptors afterwards.
+pub(super) struct Op {
+    pub(super) name: &'static str,
+    /// The file is opened once with each of these while it still has its name
+    pub(super) opens: &'static [OFlags],
+    pub(super) run: fn(&Ctx, &Gone) -> Result<()>,
+}
+
+/// The stage an [`Op`] plays on: open files without the name they were opened by.
+pub(super) struct Gone {
+    pub(super) fds: Vec<OwnedFd>,
+    /// The content of the old object
+    pub(super) content: Vec<u8>,
+    /// Its attributes while it had its name
+    pub(super) stat: Stat,
+    pub(super) cause: Cause,
+}
+
+impl Gone {
+    pub(super) fn fd(&self) -> &OwnedFd {
+        &self.fds[0]
+    }
+}
+
+/// The attribute of the old file.
+pub(super) const MARK: &str = "user.mark";
+
+/// What is left of the old file's names, if any.
+pub(super) const LINK: &str = "link";
+
+const NAME: &str = "file";
+const LENGTH: usize = 10_000;
+
+pub(super) fn rows() -> Vec<Row> {
+    let causes = [
+        (Cause::Unlinked, &Who::ALL[..]),
+        (Cause::Replaced, &Who::ALL[..]),
+        (Cause::ReplacedWithLink, &[Who::This]),
+    ];
+    let mut rows = Vec::new();
+    for (cause, actors) in causes {
+        for &who in actors {
+            for op in file_io::OPS.iter().chain(file_meta::OPS) {
+                let name = format!("{}/{}/{}", cause.word(), who.word(), op.name);
+                rows.push(Row::new(name, move |ctx| play(ctx, cause, who, op)));
+            }
+        }
+    }
+    rows
+}
+
+/// The old object must have changed as asked, and whatever has its name now must not have.
+fn play(ctx: &Ctx, cause: Cause, who: Who, op: &Op) -> Result<()> {
+    let gone = stage(ctx, cause, who, op.opens)?;
+    let replacement = match cause {
+        Cause::Unlinked => None,
+        // Through the other client: this one may keep the old name pinned while it has the file open.
+        Cause::Replaced | Cause::ReplacedWithLink => Some(Snapshot::take(&ctx.b(NAME))?),
+    };
+    (op.run)(ctx, &gone)?;
+    match replacement {
+        None => same(
+            "the name is back",
+            files::list(&ctx.second)?.contains(&NAME.into()),
+            false,
+        ),
+        Some(before) => same("the replacement", Snapshot::take(&ctx.b(NAME))?, before),
+    }
+}
+
+fn stage(ctx: &Ctx, cause: Cause, who: Who, opens: &[OFlags]) -> Result<Gone> {
+    let content = files::pattern(1, LENGTH);
+    ctx.put(Who::This, NAME, &content)?;
+    let path = ctx.a(NAME);
+    rustix::fs::chmod(&path, files::mode(0o640)).context("chmod")?;
+    rustix::fs::chown(&path, uid(12), gid(34)).context("chown")?;
+    files::set_xattr(&path, MARK, b"old").context("setxattr")?;
+    if cause == Cause::ReplacedWithLink {
+        rustix::fs::link(&path, ctx.a(LINK)).context("link")?;
+    }
+    let stat = rustix::fs::stat(&path).context("stat")?;
+    let fds = opens
+        .iter()
+        .map(|&flags| files::open(&path, flags))
+        .collect::<Result<_, _>>();
+    let fds = fds.context("open while the name is there")?;
+    match cause {
+        Cause::Unlinked => ctx.unlink(who, NAME)?,
+        Cause::Replaced | Cause::ReplacedWithLink => replace(ctx, who)?,
+    }
+    Ok(Gone {
+        fds,
+        content,
+        stat,
+        cause,
+    })
+}
+
+fn replace(ctx: &Ctx, who: Who) -> Result<()> {
+    ctx.put(who, "new", &files::pattern(2, 777))?;
+    let path = ctx.b("new");
+    rustix::fs::chmod(&path, files::mode(0o604)).context("chmod of the replacement")?;
+    rustix::fs::chown(&path, uid(21), gid(43)).context("chown of the replacement")?;
+    files::set_xattr(&path, MARK, b"new").context("setxattr of the replacement")?;
+    ctx.rename(who, "new", NAME)
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "chown takes options")]
+pub(super) fn uid(number: u32) -> Option<rustix::fs::Uid> {
+    Some(rustix::fs::Uid::from_raw(number))
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "chown takes options")]
+pub(super) fn gid(number: u32) -> Option<rustix::fs::Gid> {
+    Some(rustix::fs::Gid::from_raw(number))
+}
