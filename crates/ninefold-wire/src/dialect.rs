@@ -1,5 +1,7 @@
 //! The three dialects and what a version string asks for.
 
+use core::cmp::Ordering;
+
 /// A dialect of the protocol, agreed by Tversion.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Dialect {
@@ -13,19 +15,27 @@ pub enum Dialect {
 
 impl Dialect {
     /// The dialect that serves a client asking for `version`, or none: `9P2000.L` and anything
-    /// after a further dot is .L, `9P2000.u...` is .u, `9P2000` and unknown suffixes are the base.
+    /// after a further dot is .L, `9P2000.u...` is .u, `9P2000` and unknown suffixes are the base,
+    /// and so is every later `9Pnnnn`.
     ///
     /// Source: version(5), which cuts the string at the first dot; hugelgupf/p9 asks for
     /// `9P2000.L.Google.7` and is content with `9P2000.L`.
     #[must_use]
     pub fn of_version(version: &[u8]) -> Option<Self> {
-        let suffix = version.strip_prefix(b"9P2000")?;
-        match suffix {
-            b"" => Some(Self::Legacy),
-            [b'.', b'L'] | [b'.', b'L', b'.', ..] => Some(Self::Linux),
-            [b'.', b'u', ..] => Some(Self::Unix),
-            [b'.', ..] => Some(Self::Legacy),
-            _ => None,
+        let dot = version
+            .iter()
+            .position(|&byte| byte == b'.')
+            .unwrap_or(version.len());
+        let (base, suffix) = version.split_at(dot);
+        let number: [u8; 4] = base.strip_prefix(b"9P")?.try_into().ok()?;
+        if !number.iter().all(u8::is_ascii_digit) {
+            return None;
+        }
+        match (number.cmp(b"2000"), suffix) {
+            (Ordering::Less, _) => None,
+            (Ordering::Equal, b".L" | [b'.', b'L', b'.', ..]) => Some(Self::Linux),
+            (Ordering::Equal, [b'.', b'u', ..]) => Some(Self::Unix),
+            (Ordering::Equal | Ordering::Greater, _) => Some(Self::Legacy),
         }
     }
 
@@ -52,7 +62,7 @@ mod tests {
 
     #[test]
     fn versions_by_the_book() {
-        let cases: [(&[u8], Option<Dialect>); 9] = [
+        let cases: [(&[u8], Option<Dialect>); 15] = [
             (b"9P2000.L", Some(Dialect::Linux)),
             (b"9P2000.L.Google.7", Some(Dialect::Linux)),
             (b"9P2000.u", Some(Dialect::Unix)),
@@ -60,6 +70,12 @@ mod tests {
             (b"9P2000.x", Some(Dialect::Legacy)),
             (b"9P2000.Lx", Some(Dialect::Legacy)),
             (b"9P1999", None),
+            (b"9P2001", Some(Dialect::Legacy)),
+            (b"9P2010.L", Some(Dialect::Legacy)),
+            (b"9P20000", None),
+            (b"9P2000L", None),
+            (b"9P20x0", None),
+            (b"9P", None),
             (b"9p2000.L", None),
             (b"", None),
         ];
