@@ -168,6 +168,24 @@ pub(crate) fn encode_frame(
     Ok(len)
 }
 
+/// Puts the head of a reply whose `count` bytes of data stand in `buf` already, behind the first
+/// [`DATA_HEADER_LEN`](crate::DATA_HEADER_LEN) bytes. Returns the frame's length.
+pub(crate) fn encode_data_head(
+    buf: &mut [u8],
+    number: u8,
+    tag: u16,
+    count: usize,
+) -> Result<usize, Full> {
+    let len = crate::DATA_HEADER_LEN.checked_add(count).ok_or(Full)?;
+    let frame = buf.get_mut(..len).ok_or(Full)?;
+    let mut writer = Writer::new(frame);
+    u32::try_from(len).map_err(|_| Full)?.put(&mut writer)?;
+    number.put(&mut writer)?;
+    tag.put(&mut writer)?;
+    u32::try_from(count).map_err(|_| Full)?.put(&mut writer)?;
+    Ok(len)
+}
+
 /// One field of a message.
 pub(crate) trait Field<'a>: Sized {
     fn take(from: &mut Cursor<'a>) -> Result<Self, DecodeError>;

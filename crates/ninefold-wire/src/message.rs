@@ -4,7 +4,7 @@
 //! send them (FreeBSD and Unikraft create with Tcreate, Linux falls back to Twstat); a .u session
 //! takes the .L messages; a 9P2000 session takes only the numbers from 100 up.
 
-use crate::codec::{Cursor, DecodeError, Field, Full, Header, encode_frame};
+use crate::codec::{Cursor, DecodeError, Field, Full, Header, encode_data_head, encode_frame};
 use crate::{Attr, Data, Dialect, LockRange, Name, Qid, Qids, SetAttr, Stat, Statfs, Steps, Tail};
 
 /// The first number of the 9P2000 set; .L's own messages lie below.
@@ -211,4 +211,57 @@ messages! {
     125 Stat { stat: Stat<'a> }
     /// Answer to Wstat.
     127 Wstat {}
+}
+
+/// Type numbers of requests that are told apart before they are decoded.
+pub mod number {
+    /// Tlcreate.
+    pub const LCREATE: u8 = 14;
+    /// Tsymlink.
+    pub const SYMLINK: u8 = 16;
+    /// Tmknod.
+    pub const MKNOD: u8 = 18;
+    /// Trename.
+    pub const RENAME: u8 = 20;
+    /// Txattrwalk.
+    pub const XATTRWALK: u8 = 30;
+    /// Tlink.
+    pub const LINK: u8 = 70;
+    /// Tmkdir.
+    pub const MKDIR: u8 = 72;
+    /// Trenameat.
+    pub const RENAMEAT: u8 = 74;
+    /// Tunlinkat.
+    pub const UNLINKAT: u8 = 76;
+    /// Tversion.
+    pub const VERSION: u8 = 100;
+    /// Tauth.
+    pub const AUTH: u8 = 102;
+    /// Tflush.
+    pub const FLUSH: u8 = 108;
+    /// Twalk.
+    pub const WALK: u8 = 110;
+    /// Tcreate.
+    pub const CREATE: u8 = 114;
+    /// Tclunk.
+    pub const CLUNK: u8 = 120;
+    /// Tremove.
+    pub const REMOVE: u8 = 122;
+}
+
+/// Completes an Rread whose data the file system has put into `buf` behind the first
+/// [`DATA_HEADER_LEN`](crate::DATA_HEADER_LEN) bytes: no copy. Returns the frame's length.
+///
+/// # Errors
+/// [`Full`] when `buf` is shorter than that.
+pub fn encode_read_head(tag: u16, count: usize, buf: &mut [u8]) -> Result<usize, Full> {
+    encode_data_head(buf, Reply::Read { data: Data(&[]) }.number(), tag, count)
+}
+
+/// As [`encode_read_head`], for an Rreaddir.
+///
+/// # Errors
+/// [`Full`] when `buf` is shorter than that.
+pub fn encode_readdir_head(tag: u16, count: usize, buf: &mut [u8]) -> Result<usize, Full> {
+    encode_data_head(buf, Reply::Readdir { data: Data(&[]) }.number(), tag, count)
 }

@@ -1,0 +1,166 @@
+//! The receiving half of a connection: bytes in, frames out.
+
+use std::mem;
+use std::os::fd::BorrowedFd;
+
+use ninefold_wire::{HEADER_LEN, Header, WRITE_HEADER_LEN};
+use rustix::io::Errno;
+use rustix::net::{RecvFlags, recv};
+
+use super::buffer::Buffer;
+
+/// Received at once when no large frame is under way, bytes.
+const CHUNK: usize = 64 * 1024;
+/// A frame up to this size is copied out of a batch; a larger one takes the buffer with it.
+const SMALL: usize = 4096;
+
+/// What has been received and not yet been served.
+pub(super) struct Rx {
+    buf: Buffer,
+    start: usize,
+    end: usize,
+}
+
+/// What is there.
+pub(super) enum Cut {
+    /// A whole frame of so many bytes.
+    Frame(usize),
+    /// Not yet a frame.
+    Partial,
+    /// Something that no frame begins with.
+    Broken,
+}
+
+/// What a receive brought.
+pub(super) enum Received {
+    /// Bytes. `drained` when the socket has no more at this moment.
+    Some {
+        /// Less came than there was room for.
+        drained: bool,
+    },
+    /// Nothing at this moment.
+    Nothing,
+    /// The peer has gone.
+    Closed,
+}
+
+/// A buffer for frames, which workers and connections exchange.
+pub(super) fn frame_buffer() -> Buffer {
+    Buffer::new(CHUNK, WRITE_HEADER_LEN)
+}
+
+impl Rx {
+    pub(super) fn new() -> Self {
+        Self {
+            buf: frame_buffer(),
+            start: 0,
+            end: 0,
+        }
+    }
+
+    fn held(&self) -> &[u8] {
+        &self.buf.bytes()[self.start..self.end]
+    }
+
+    /// Looks at the next frame; `max` is the longest allowed.
+    pub(super) fn cut(&self, max: u32) -> Cut {
+        let held = self.held();
+        let Some(size) = held.first_chunk().map(|size| u32::from_le_bytes(*size)) else {
+            return Cut::Partial;
+        };
+        let size_ok = (HEADER_LEN..=max as usize).contains(&(size as usize));
+        match size as usize {
+            _ if !size_ok => Cut::Broken,
+            len if len <= held.len() => Cut::Frame(len),
+            _ => Cut::Partial,
+        }
+    }
+
+    /// The next frame, which [`Rx::cut`] has found, without taking it.
+    pub(super) fn frame(&self, len: usize) -> &[u8] {
+        &self.held()[..len]
+    }
+
+    /// Takes the next frame into `into`, whose first `len` bytes it then is. A lone or large frame
+    /// changes places with the buffer instead of being copied.
+    pub(super) fn take(&mut self, len: usize, into: &mut Buffer) {
+        let rest = self.start + len..self.end;
+        if self.start == 0 && (rest.is_empty() || len > SMALL) {
+            if into.len() < rest.len().max(CHUNK) {
+                *into = Buffer::new(rest.len().max(CHUNK), WRITE_HEADER_LEN);
+            }
+            into.bytes_mut()[..rest.len()].copy_from_slice(&self.buf.bytes()[rest.clone()]);
+            mem::swap(&mut self.buf, into);
+            (self.start, self.end) = (0, rest.len());
+            return;
+        }
+        if into.len() < len {
+            *into = Buffer::new(len, WRITE_HEADER_LEN);
+        }
+        into.bytes_mut()[..len].copy_from_slice(self.frame(len));
+        self.skip(len);
+    }
+
+    /// Passes over the next frame.
+    pub(super) fn skip(&mut self, len: usize) {
+        self.start += len;
+        if self.start == self.end {
+            (self.start, self.end) = (0, 0);
+        }
+    }
+
+    /// Bytes still missing of a frame whose size is known.
+    fn missing(&self) -> usize {
+        let held = self.held();
+        let size = Header::peek(held).map_or(0, |header| header.size as usize);
+        size.saturating_sub(held.len())
+    }
+
+    /// Makes room for what is to come, and says how much to receive: of a large frame just the
+    /// rest, so that the next one begins a buffer and has its data aligned.
+    fn prepare(&mut self) -> usize {
+        let missing = self.missing();
+        let held = self.end - self.start;
+        if self.start > 0 || self.buf.len() < held + missing {
+            self.compact(held + missing);
+        }
+        let room = self.buf.len() - self.end;
+        if missing > SMALL {
+            missing.min(room)
+        } else {
+            room.min(CHUNK)
+        }
+    }
+
+    fn compact(&mut self, wanted: usize) {
+        let held = self.start..self.end;
+        if self.buf.len() < wanted.max(CHUNK) {
+            self.buf.regrow(wanted.max(CHUNK), held.clone());
+        } else {
+            self.buf.bytes_mut().copy_within(held.clone(), 0);
+        }
+        (self.start, self.end) = (0, held.len());
+    }
+
+    /// One receive.
+    pub(super) fn receive(&mut self, socket: BorrowedFd<'_>, wait: bool) -> Received {
+        let wanted = self.prepare();
+        let room = &mut self.buf.bytes_mut()[self.end..self.end + wanted];
+        let flags = if wait {
+            RecvFlags::empty()
+        } else {
+            RecvFlags::DONTWAIT
+        };
+        match recv(socket, room, flags) {
+            Ok((0, _)) => Received::Closed,
+            Ok((count, _)) => {
+                self.end += count;
+                Received::Some {
+                    drained: count < wanted,
+                }
+            }
+            Err(Errno::AGAIN | Errno::INTR) => Received::Nothing,
+            Err(_) => Received::Closed,
+        }
+    }
+}

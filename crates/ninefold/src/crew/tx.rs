@@ -1,0 +1,119 @@
+//! The sending half of a connection.
+
+use std::io::IoSlice;
+use std::os::fd::BorrowedFd;
+
+use rustix::io::Errno;
+use rustix::net::{SendAncillaryBuffer, SendFlags, sendmsg};
+
+/// Replies up to this size are gathered; a larger one goes straight from where it was made.
+const SMALL: usize = 4096;
+/// Gathered replies are sent when they are this many bytes.
+const GATHERED_MAX: usize = 32 * 1024;
+
+/// Replies on their way to the client, in order.
+#[derive(Default)]
+pub(super) struct Tx {
+    /// Not yet sent.
+    pending: Vec<u8>,
+    /// The client does not take what it asked for; `pending` waits until it does.
+    stalled: bool,
+}
+
+/// How a send went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Sent {
+    /// All is with the kernel, or waits for more.
+    Fine,
+    /// The client takes no more at this moment.
+    Stalled,
+    /// The peer has gone.
+    Closed,
+}
+
+impl Tx {
+    /// Whether the client is behind with reading.
+    pub(super) fn is_stalled(&self) -> bool {
+        self.stalled
+    }
+
+    /// Whether a reply waits to be sent.
+    pub(super) fn is_pending(&self) -> bool {
+        !self.pending.is_empty()
+    }
+
+    /// Adds a reply and, unless more will follow soon, sends all. With `wait` the thread may wait a
+    /// moment for the client to take a large one.
+    pub(super) fn push(
+        &mut self,
+        socket: BorrowedFd<'_>,
+        reply: &[u8],
+        wait: bool,
+        more: bool,
+    ) -> Sent {
+        let gather = more && reply.len() <= SMALL && self.pending.len() < GATHERED_MAX;
+        if gather || self.stalled {
+            self.pending.extend_from_slice(reply);
+            return Sent::Fine;
+        }
+        self.send(socket, reply, wait)
+    }
+
+    /// Sends what is gathered.
+    pub(super) fn flush(&mut self, socket: BorrowedFd<'_>, wait: bool) -> Sent {
+        self.stalled = false;
+        self.send(socket, &[], wait)
+    }
+
+    /// Sends what is gathered and then `last`, as one.
+    fn send(&mut self, socket: BorrowedFd<'_>, last: &[u8], wait: bool) -> Sent {
+        let mut sent = 0;
+        let all = self.pending.len() + last.len();
+        while sent < all {
+            let (first, second) = rest(&self.pending, last, sent);
+            match send_two(socket, first, second, wait) {
+                Ok(count) => sent += count,
+                Err(Errno::INTR) => {}
+                Err(Errno::AGAIN) => {
+                    self.stall(last, sent);
+                    return Sent::Stalled;
+                }
+                Err(_) => {
+                    self.pending.clear();
+                    return Sent::Closed;
+                }
+            }
+        }
+        self.pending.clear();
+        Sent::Fine
+    }
+
+    fn stall(&mut self, last: &[u8], sent: usize) {
+        let (first, second) = rest(&self.pending, last, sent);
+        self.pending = [first, second].concat();
+        self.stalled = true;
+    }
+}
+
+/// What is left of two slices after the first `sent` bytes of both.
+fn rest<'a>(first: &'a [u8], second: &'a [u8], sent: usize) -> (&'a [u8], &'a [u8]) {
+    match first.get(sent..) {
+        Some(left) => (left, second),
+        None => (&[], &second[sent - first.len()..]),
+    }
+}
+
+fn send_two(
+    socket: BorrowedFd<'_>,
+    first: &[u8],
+    second: &[u8],
+    wait: bool,
+) -> Result<usize, Errno> {
+    let mut flags = SendFlags::NOSIGNAL;
+    flags.set(SendFlags::DONTWAIT, !wait);
+    if first.is_empty() {
+        return rustix::net::send(socket, second, flags);
+    }
+    let parts = [IoSlice::new(first), IoSlice::new(second)];
+    sendmsg(socket, &parts, &mut SendAncillaryBuffer::default(), flags)
+}

@@ -1,0 +1,227 @@
+//! Open files: reading and writing.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
+
+use rustix::fs::{FileType, OFlags};
+use rustix::io::{self, Errno};
+
+use super::{Export, LockHold, Node, Writer};
+use crate::sys::{self, FileId, Result};
+
+/// What an open file is good for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Reading.
+    Read,
+    /// Writing.
+    Write,
+    /// Both.
+    ReadWrite,
+}
+
+impl Access {
+    /// Whether it allows to write.
+    #[must_use]
+    pub fn writes(self) -> bool {
+        self != Self::Read
+    }
+
+    fn flags(self) -> OFlags {
+        match self {
+            Self::Read => OFlags::RDONLY,
+            Self::Write => OFlags::WRONLY,
+            Self::ReadWrite => OFlags::RDWR,
+        }
+    }
+}
+
+/// How a file is opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OpenMode {
+    /// For what.
+    pub access: Access,
+    /// Empty it.
+    pub truncate: bool,
+    /// Write at its end whatever the offset.
+    pub append: bool,
+    /// Writes reach the disk before they return.
+    pub sync: bool,
+    /// Leave the access time, where the host permits.
+    pub noatime: bool,
+}
+
+impl OpenMode {
+    /// Whether it can change anything.
+    #[must_use]
+    pub fn changes(self) -> bool {
+        self.access.writes() || self.truncate || self.append
+    }
+
+    pub(super) fn flags(self) -> OFlags {
+        let mut flags = self.access.flags() | OFlags::NOCTTY;
+        flags.set(OFlags::TRUNC, self.truncate);
+        flags.set(OFlags::APPEND, self.append);
+        flags.set(OFlags::SYNC, self.sync);
+        flags.set(OFlags::NOATIME, self.noatime);
+        flags
+    }
+}
+
+/// A regular file open on the host.
+pub struct OpenFile {
+    fd: Arc<OwnedFd>,
+    access: Access,
+    locks: LockHold,
+}
+
+impl OpenFile {
+    pub(super) fn new(
+        export: &Arc<Export>,
+        fd: Arc<OwnedFd>,
+        access: Access,
+        file: FileId,
+    ) -> Self {
+        Self {
+            fd,
+            access,
+            locks: LockHold::new(export, file),
+        }
+    }
+
+    /// The descriptor, for calls that need an open file.
+    pub(crate) fn fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+
+    /// What it was opened for.
+    #[must_use]
+    pub fn access(&self) -> Access {
+        self.access
+    }
+
+    /// As whom this open file holds locks.
+    #[must_use]
+    pub fn locks(&self) -> &LockHold {
+        &self.locks
+    }
+
+    /// Reads at an offset, once: less than asked is no end of the file unless it is nothing.
+    ///
+    /// # Errors
+    /// EBADF when it is not open for reading, EINVAL for an offset of 2^63 and more, else the
+    /// errno of pread(2).
+    pub fn read_at(&self, offset: u64, data: &mut [u8]) -> Result<usize> {
+        retry(|| io::pread(&self.fd, &mut *data, offset))
+    }
+
+    /// Writes all of `data` at an offset, or what there is room for.
+    ///
+    /// # Errors
+    /// EBADF when it is not open for writing, EINVAL for a range that ends past 2^63-1, else the
+    /// errno of pwrite(2) when nothing was written at all.
+    pub fn write_at(&self, offset: u64, data: &[u8]) -> Result<usize> {
+        let end = offset.checked_add(data.len() as u64).ok_or(Errno::INVAL)?;
+        if i64::try_from(end).is_err() {
+            return Err(Errno::INVAL);
+        }
+        let mut done = 0;
+        loop {
+            match retry(|| io::pwrite(&self.fd, &data[done..], offset + done as u64)) {
+                Ok(0) => return Ok(done),
+                Ok(count) => done += count,
+                // What is on the disk is said; the error comes again with the next request.
+                Err(_) if done > 0 => return Ok(done),
+                Err(errno) => return Err(errno),
+            }
+            if done == data.len() {
+                return Ok(done);
+            }
+        }
+    }
+
+    /// Has the file's data on the disk, and unless `data_only` all of its attributes.
+    ///
+    /// # Errors
+    /// The errno of fsync(2).
+    pub fn sync(&self, data_only: bool) -> Result<()> {
+        sync(self.fd(), data_only)
+    }
+
+    /// Sets the length through this open file.
+    pub(super) fn truncate(&self, size: u64) -> Result<()> {
+        rustix::fs::ftruncate(&self.fd, size)
+    }
+}
+
+/// fsync(2) or fdatasync(2).
+pub(super) fn sync(fd: BorrowedFd<'_>, data_only: bool) -> Result<()> {
+    retry(|| {
+        if data_only {
+            rustix::fs::fdatasync(fd)
+        } else {
+            rustix::fs::fsync(fd)
+        }
+    })
+}
+
+fn retry<T>(mut call: impl FnMut() -> Result<T>) -> Result<T> {
+    loop {
+        match call() {
+            Err(Errno::INTR) => {}
+            done => return done,
+        }
+    }
+}
+
+impl Export {
+    /// Opens a regular file.
+    ///
+    /// # Errors
+    /// EISDIR, ELOOP and ENXIO for what is not one; EROFS; else the errno of the host.
+    pub fn open_file(self: &Arc<Self>, node: &Node, mode: OpenMode) -> Result<OpenFile> {
+        match node.file_type() {
+            FileType::RegularFile => {}
+            FileType::Directory => return Err(Errno::ISDIR),
+            FileType::Symlink => return Err(Errno::LOOP),
+            _ => return Err(Errno::NXIO),
+        }
+        if mode.changes() {
+            self.writer()?;
+        }
+        let fd = match sys::reopen(node.fd(), mode.flags()) {
+            Err(Errno::PERM) if mode.noatime => {
+                sys::reopen(node.fd(), mode.flags() - OFlags::NOATIME)?
+            }
+            opened => opened?,
+        };
+        Ok(OpenFile::new(self, Arc::new(fd), mode.access, node.id()))
+    }
+}
+
+impl Writer<'_> {
+    /// Sets the length of a file: through `open` where that may write, so that it works whatever
+    /// the file's mode has become.
+    ///
+    /// # Errors
+    /// EISDIR, ELOOP, ENXIO for what has no length; else the errno of ftruncate(2).
+    pub fn truncate(&self, node: &Node, open: Option<&OpenFile>, size: u64) -> Result<()> {
+        if i64::try_from(size).is_err() {
+            return Err(Errno::INVAL);
+        }
+        if let Some(file) = open
+            && file.access().writes()
+        {
+            return file.truncate(size);
+        }
+        match node.file_type() {
+            FileType::RegularFile => {
+                let fd = sys::reopen(node.fd(), OFlags::WRONLY | OFlags::NOCTTY)?;
+                rustix::fs::ftruncate(fd, size)
+            }
+            FileType::Directory => Err(Errno::ISDIR),
+            FileType::Symlink => Err(Errno::LOOP),
+            _ => Err(Errno::NXIO),
+        }
+    }
+}

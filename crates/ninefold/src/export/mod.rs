@@ -1,0 +1,276 @@
+//! One shared tree: the objects a client can reach, and what can be done with them.
+//!
+//! Objects are held, not named: see [`Node`]. All changes go through a [`Writer`], which a
+//! read-only export does not hand out. Nothing here knows messages, fids or sockets.
+
+mod dir;
+mod file;
+mod lock;
+mod node;
+mod ownership;
+mod qid;
+mod writer;
+mod xattr;
+
+pub use dir::{Cursor, Entry};
+pub use file::{Access, OpenFile, OpenMode};
+pub use lock::{
+    HolderId, LockHold, LockKind, LockOutcome, LockOwner, LockTable, LockWait, Range, WaitId, Woken,
+};
+pub use node::{Node, Place};
+pub use ownership::{Owner, SecurityModel};
+pub use writer::{SetTime, Writer};
+
+use std::io;
+use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use ninefold_wire::{Name, Qid, Step};
+use rustix::fs::{FileType, Mode, OFlags, StatFs};
+use rustix::io::Errno;
+
+use crate::sys::{self, Result, Stat};
+use ownership::Ownership;
+use qid::QidMap;
+
+/// How a tree is shared.
+#[derive(Clone, Debug)]
+pub struct ExportOptions {
+    /// How owners, modes and special files are kept (`security_model` of QEMU).
+    pub security_model: SecurityModel,
+    /// Refuse every change (`readonly` of QEMU).
+    pub readonly: bool,
+}
+
+/// Why a folder cannot be shared.
+#[derive(Debug, thiserror::Error)]
+pub enum ExportError {
+    /// The folder cannot be opened.
+    #[error("cannot share {path}: expected a directory that this user may open: {source}")]
+    Open {
+        /// The folder as given.
+        path: PathBuf,
+        /// What the host said.
+        source: io::Error,
+    },
+    /// There is no `/proc`.
+    #[error(
+        "cannot open /proc/self/fd, without which no file can be opened by its descriptor (mount /proc): {0}"
+    )]
+    Proc(io::Error),
+}
+
+/// One shared tree. Immutable after start; used by all sessions at once.
+pub struct Export {
+    root: Arc<Node>,
+    ownership: Box<dyn Ownership>,
+    qids: QidMap,
+    locks: LockTable,
+    readonly: bool,
+}
+
+impl Export {
+    /// Opens `path`, which may be a symbolic link to a directory.
+    ///
+    /// # Errors
+    /// [`ExportError`].
+    pub fn open(path: &Path, options: &ExportOptions) -> std::result::Result<Self, ExportError> {
+        sys::open_proc().map_err(|errno| ExportError::Proc(errno.into()))?;
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let opened = rustix::fs::open(path, flags, Mode::empty())
+            .and_then(|fd| sys::stat(fd.as_fd()).map(|stat| (fd, stat)));
+        let (fd, stat) = opened.map_err(|errno| ExportError::Open {
+            path: path.to_owned(),
+            source: errno.into(),
+        })?;
+        Ok(Self {
+            root: Arc::new(Node::new(fd, &stat, None)),
+            ownership: options.security_model.ownership(),
+            qids: QidMap::new(stat.id.dev),
+            locks: LockTable::default(),
+            readonly: options.readonly,
+        })
+    }
+
+    /// The directory that is shared.
+    #[must_use]
+    pub fn root(&self) -> &Arc<Node> {
+        &self.root
+    }
+
+    /// The byte-range locks held on this tree's files.
+    #[must_use]
+    pub fn locks(&self) -> &LockTable {
+        &self.locks
+    }
+
+    /// The way to change something.
+    ///
+    /// # Errors
+    /// EROFS when the tree is shared read-only.
+    pub fn writer(&self) -> Result<Writer<'_>> {
+        if self.readonly {
+            Err(Errno::ROFS)
+        } else {
+            Ok(Writer::new(self))
+        }
+    }
+
+    /// The attributes of an object, as the client is to see them.
+    ///
+    /// # Errors
+    /// The errno of the host.
+    pub fn stat(&self, node: &Node) -> Result<Stat> {
+        sys::stat(node.fd())
+    }
+
+    /// The qid of an object with these attributes.
+    ///
+    /// # Errors
+    /// ENFILE when the numbers for foreign file systems have run out.
+    pub fn qid(&self, stat: &Stat) -> Result<Qid> {
+        let path = self.qids.path(stat.id)?;
+        Ok(Qid {
+            kind: qid::kind(stat.file_type()),
+            version: qid::version(stat),
+            path,
+        })
+    }
+
+    /// One step of a walk: the object found, and its attributes.
+    ///
+    /// # Errors
+    /// ENOTDIR when `from` is not a directory, else the errno of the host.
+    pub fn step(&self, from: &Arc<Node>, step: Step<'_>) -> Result<(Arc<Node>, Stat)> {
+        if !from.is_dir() {
+            return Err(Errno::NOTDIR);
+        }
+        match step {
+            Step::Down(name) => self.child(from, name),
+            Step::Stay => Ok((Arc::clone(from), self.stat(from)?)),
+            Step::Up => {
+                let parent = self.parent(from)?;
+                let stat = self.stat(&parent)?;
+                Ok((parent, stat))
+            }
+        }
+    }
+
+    /// The entry `name` of a directory, whatever it is.
+    ///
+    /// # Errors
+    /// The errno of the host.
+    pub fn child(&self, dir: &Arc<Node>, name: Name<'_>) -> Result<(Arc<Node>, Stat)> {
+        let fd = sys::open_entry(dir.fd(), name, OFlags::PATH, Mode::empty())?;
+        let stat = sys::stat(fd.as_fd())?;
+        let node = Node::new(fd, &stat, Some(Place::new(dir, name)));
+        Ok((Arc::new(node), stat))
+    }
+
+    /// The parent of a directory. The root is its own parent; so is a directory that the host has
+    /// moved out of the tree.
+    fn parent(&self, dir: &Arc<Node>) -> Result<Arc<Node>> {
+        if dir.id() == self.root.id() {
+            return Ok(Arc::clone(&self.root));
+        }
+        let fd = sys::open_parent(dir.fd())?;
+        let stat = sys::stat(fd.as_fd())?;
+        if stat.id == self.root.id() {
+            return Ok(Arc::clone(&self.root));
+        }
+        if let Some(place) = dir.place()
+            && place.parent().id() == stat.id
+        {
+            return Ok(Arc::clone(place.parent()));
+        }
+        let parent = Arc::new(Node::new(fd, &stat, None));
+        Ok(if self.contains(&parent)? {
+            parent
+        } else {
+            Arc::clone(dir)
+        })
+    }
+
+    /// Whether the way up from a directory comes to the root of the tree.
+    fn contains(&self, dir: &Node) -> Result<bool> {
+        let mut fd = sys::open_parent(dir.fd())?;
+        let mut below = dir.id();
+        loop {
+            let id = sys::stat(fd.as_fd())?.id;
+            if id == self.root.id() {
+                return Ok(true);
+            }
+            if id == below {
+                return Ok(false);
+            }
+            below = id;
+            fd = sys::open_parent(fd.as_fd())?;
+        }
+    }
+
+    /// Where an object is now: a directory and the name in it. For the messages that name an
+    /// object to be moved or removed by its fid.
+    ///
+    /// # Errors
+    /// ENOENT when it has no name below the root any more, EBUSY for the root.
+    pub(crate) fn locate(&self, node: &Node) -> Result<Place> {
+        if node.id() == self.root.id() {
+            return Err(Errno::BUSY);
+        }
+        if let Some(place) = node.place()
+            && place.names(node)?
+        {
+            return Ok(place.clone());
+        }
+        self.locate_by_hint(node)
+    }
+
+    /// Follows the host's own idea of the path down from the root, one component at a time.
+    fn locate_by_hint(&self, node: &Node) -> Result<Place> {
+        let path = sys::path_hint(node.fd())?;
+        let root = sys::path_hint(self.root.fd())?;
+        let below = if root == b"/" {
+            &path[..]
+        } else {
+            path.strip_prefix(&root[..]).ok_or(Errno::NOENT)?
+        };
+        let mut names = below
+            .split(|byte| *byte == b'/')
+            .filter(|name| !name.is_empty());
+        let last = names.next_back().ok_or(Errno::NOENT)?;
+        let mut dir = Arc::clone(&self.root);
+        for name in names {
+            let name = Name::new(name).map_err(|_| Errno::NOENT)?;
+            dir = self.child(&dir, name)?.0;
+        }
+        let place = Place::new(&dir, Name::new(last).map_err(|_| Errno::NOENT)?);
+        if place.names(node)? {
+            Ok(place)
+        } else {
+            Err(Errno::NOENT)
+        }
+    }
+
+    /// The target of a symbolic link, written to `target`; returns its length.
+    ///
+    /// # Errors
+    /// EINVAL when the object is something else, else the errno of readlinkat(2).
+    pub fn read_link(&self, node: &Node, target: &mut [u8]) -> Result<usize> {
+        if node.file_type() != FileType::Symlink {
+            return Err(Errno::INVAL);
+        }
+        rustix::fs::readlinkat_raw(node.fd(), "", target)
+    }
+
+    /// The figures of the file system that holds the object, and its id, which rustix shows only
+    /// in the other form of the same call.
+    ///
+    /// # Errors
+    /// The errno of fstatfs(2).
+    pub fn statfs(&self, node: &Node) -> Result<(StatFs, u64)> {
+        let figures = rustix::fs::fstatfs(node.fd())?;
+        let id = rustix::fs::fstatvfs(node.fd())?.f_fsid;
+        Ok((figures, id))
+    }
+}

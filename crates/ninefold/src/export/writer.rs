@@ -1,0 +1,232 @@
+//! Changes to the tree. There is no other way to make one.
+
+use std::os::fd::AsFd;
+use std::sync::Arc;
+
+use ninefold_wire::Name;
+use rustix::fs::{
+    self, AtFlags, FileType, Mode, OFlags, Timespec, Timestamps, UTIME_NOW, UTIME_OMIT,
+};
+use rustix::io::Errno;
+
+use super::{Export, Node, OpenFile, OpenMode, Owner, Place};
+use crate::sys::{self, Result, Stat, Time};
+
+/// Permission bits, with set-id and sticky bits.
+const PERMISSIONS: u32 = 0o7777;
+
+/// The right to change the tree.
+#[derive(Clone, Copy)]
+pub struct Writer<'a> {
+    export: &'a Export,
+}
+
+/// What a time stamp is set to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SetTime {
+    /// Leave it.
+    Keep,
+    /// The server's present.
+    Now,
+    /// This.
+    To(Time),
+}
+
+impl SetTime {
+    fn timespec(self) -> Timespec {
+        match self {
+            Self::Keep => Timespec {
+                tv_sec: 0,
+                tv_nsec: UTIME_OMIT,
+            },
+            Self::Now => Timespec {
+                tv_sec: 0,
+                tv_nsec: UTIME_NOW,
+            },
+            Self::To(time) => Timespec {
+                tv_sec: time.sec,
+                tv_nsec: time.nsec.into(),
+            },
+        }
+    }
+}
+
+fn permissions(mode: u32) -> Mode {
+    Mode::from_raw_mode(mode & PERMISSIONS)
+}
+
+impl<'a> Writer<'a> {
+    pub(super) fn new(export: &'a Export) -> Self {
+        Self { export }
+    }
+
+    /// The tree.
+    #[must_use]
+    pub fn export(&self) -> &'a Export {
+        self.export
+    }
+
+    /// Makes a file that did not exist and opens it.
+    ///
+    /// # Errors
+    /// EEXIST, else the errno of the host; nothing is left behind then.
+    pub fn create_file(
+        &self,
+        export: &Arc<Export>,
+        (dir, name): (&Arc<Node>, Name<'_>),
+        open: OpenMode,
+        mode: u32,
+        owner: Owner,
+    ) -> Result<(Node, OpenFile, Stat)> {
+        self.export.ownership.create_as(owner)?;
+        let flags = open.flags() - OFlags::NOATIME | OFlags::CREATE | OFlags::EXCL;
+        let fd = Arc::new(sys::open_entry(dir.fd(), name, flags, permissions(mode))?);
+        let stat = sys::stat(fd.as_fd())?;
+        let node = Node::of_open(&fd, &stat, Place::new(dir, name));
+        let file = OpenFile::new(export, fd, open.access, stat.id);
+        Ok((node, file, stat))
+    }
+
+    /// Makes a directory.
+    ///
+    /// # Errors
+    /// The errno of mkdirat(2).
+    pub fn make_dir(&self, dir: &Node, name: Name<'_>, mode: u32, owner: Owner) -> Result<Stat> {
+        self.export.ownership.create_as(owner)?;
+        fs::mkdirat(dir.fd(), name.bytes(), permissions(mode))?;
+        sys::stat_entry(dir.fd(), name)
+    }
+
+    /// Makes a special file, or an empty regular one when `mode` has no type.
+    ///
+    /// # Errors
+    /// EPERM for a directory, EINVAL for an unknown type, else the errno of mknodat(2).
+    pub fn make_node(
+        &self,
+        (dir, name): (&Node, Name<'_>),
+        mode: u32,
+        (major, minor): (u32, u32),
+        owner: Owner,
+    ) -> Result<Stat> {
+        let file_type = match (mode & libc::S_IFMT, FileType::from_raw_mode(mode)) {
+            (0, _) => FileType::RegularFile,
+            (_, FileType::Directory) => return Err(Errno::PERM),
+            (_, FileType::Symlink | FileType::Unknown) => return Err(Errno::INVAL),
+            (_, known) => known,
+        };
+        self.export.ownership.create_as(owner)?;
+        let device = fs::makedev(major, minor);
+        fs::mknodat(dir.fd(), name.bytes(), file_type, permissions(mode), device)?;
+        sys::stat_entry(dir.fd(), name)
+    }
+
+    /// Makes a symbolic link; the target is stored as it is.
+    ///
+    /// # Errors
+    /// The errno of symlinkat(2); EINVAL for a target that holds a NUL.
+    pub fn make_symlink(
+        &self,
+        dir: &Node,
+        name: Name<'_>,
+        target: &[u8],
+        owner: Owner,
+    ) -> Result<Stat> {
+        self.export.ownership.create_as(owner)?;
+        fs::symlinkat(target, dir.fd(), name.bytes())?;
+        sys::stat_entry(dir.fd(), name)
+    }
+
+    /// Gives an object one more name.
+    ///
+    /// # Errors
+    /// EPERM for a directory, else the errno of linkat(2).
+    pub fn link(&self, node: &Node, dir: &Node, name: Name<'_>) -> Result<()> {
+        if node.is_dir() {
+            return Err(Errno::PERM);
+        }
+        sys::link(node.fd(), dir.fd(), name)
+    }
+
+    /// Moves an entry, over an existing one as rename(2) does.
+    ///
+    /// # Errors
+    /// The errno of renameat(2).
+    pub fn rename(&self, old: (&Node, Name<'_>), new: (&Node, Name<'_>)) -> Result<()> {
+        fs::renameat(old.0.fd(), old.1.bytes(), new.0.fd(), new.1.bytes())
+    }
+
+    /// Moves an object from wherever it is now.
+    ///
+    /// # Errors
+    /// EBUSY for the root, ENOENT for an object without a name, else the errno of renameat(2).
+    pub fn rename_node(&self, node: &Node, new: (&Node, Name<'_>)) -> Result<()> {
+        let old = self.export.locate(node)?;
+        self.rename((old.parent(), old.name()?), new)
+    }
+
+    /// Removes an entry: a directory, or with `directory` false anything else.
+    ///
+    /// # Errors
+    /// The errno of unlinkat(2).
+    pub fn unlink(&self, dir: &Node, name: Name<'_>, directory: bool) -> Result<()> {
+        let flags = if directory {
+            AtFlags::REMOVEDIR
+        } else {
+            AtFlags::empty()
+        };
+        fs::unlinkat(dir.fd(), name.bytes(), flags)
+    }
+
+    /// Removes an object's entry wherever it is now.
+    ///
+    /// # Errors
+    /// EBUSY for the root, ENOENT for an object without a name, else the errno of unlinkat(2).
+    pub fn remove(&self, node: &Node) -> Result<()> {
+        let place = self.export.locate(node)?;
+        self.unlink(place.parent(), place.name()?, node.is_dir())
+    }
+
+    /// Sets the permission bits; the type bits of `mode` are ignored.
+    ///
+    /// # Errors
+    /// EOPNOTSUPP for a symbolic link, else the errno of fchmodat2(2).
+    pub fn chmod(&self, node: &Node, mode: u32) -> Result<()> {
+        if node.file_type() == FileType::Symlink {
+            return Err(Errno::OPNOTSUPP);
+        }
+        sys::chmod(node.fd(), permissions(mode))
+    }
+
+    /// Changes owner or group.
+    ///
+    /// # Errors
+    /// The errno of fchownat(2), as the security model has it.
+    pub fn chown(&self, node: &Node, owner: Owner) -> Result<()> {
+        self.export.ownership.chown(node, owner)
+    }
+
+    /// Sets the times.
+    ///
+    /// # Errors
+    /// The errno of utimensat(2).
+    pub fn set_times(&self, node: &Node, atime: SetTime, mtime: SetTime) -> Result<()> {
+        let times = Timestamps {
+            last_access: atime.timespec(),
+            last_modification: mtime.timespec(),
+        };
+        fs::utimensat(node.fd(), "", &times, AtFlags::EMPTY_PATH)
+    }
+
+    /// Marks the attributes as changed now. No call does just that: the mode is set to itself,
+    /// because a chown to nobody would clear the set-id bits.
+    ///
+    /// # Errors
+    /// The errno of the host.
+    pub fn touch(&self, node: &Node) -> Result<()> {
+        if node.file_type() == FileType::Symlink {
+            return sys::chown(node.fd(), None, None);
+        }
+        let stat = sys::stat(node.fd())?;
+        sys::chmod(node.fd(), permissions(stat.mode))
+    }
+}

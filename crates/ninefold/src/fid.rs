@@ -1,0 +1,220 @@
+//! The fids of one session: what a client's numbers mean.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+use ninefold_wire::NOFID;
+use rustix::io::Errno;
+
+use crate::export::{Cursor, Node, OpenFile};
+use crate::locked;
+use crate::sys::Result;
+
+/// Most fids of one session; EMFILE beyond.
+const FIDS_MAX: usize = 1 << 20;
+/// Most fids of one session that hold extended attributes (QEMU's `max_xattr`); ENOSPC beyond.
+const XATTR_FIDS_MAX: usize = 1024;
+
+/// What a fid means. It never changes: an open puts another one in its place, so that requests
+/// under way keep what they began with.
+pub(crate) struct Fid {
+    /// The object.
+    pub(crate) node: Arc<Node>,
+    /// Whom the client attached as; new objects are to belong to that user.
+    pub(crate) uid: Option<u32>,
+    /// What has been made of it.
+    pub(crate) state: State,
+}
+
+/// What a fid is good for.
+pub(crate) enum State {
+    /// It names the object.
+    Path,
+    /// An open regular file.
+    File(OpenFile),
+    /// An open directory.
+    Dir(Mutex<Cursor>),
+    /// The value of an extended attribute, or the list of names, at the time of Txattrwalk.
+    XattrRead(
+        Box<[u8]>,
+        #[allow(dead_code, reason = "held until the fid is gone")] XattrPermit,
+    ),
+    /// A value of an extended attribute on its way in.
+    XattrWrite(XattrWrite),
+}
+
+/// A value announced by Txattrcreate, set when the fid is clunked.
+pub(crate) struct XattrWrite {
+    pub(crate) name: Box<[u8]>,
+    pub(crate) size: usize,
+    pub(crate) flags: u32,
+    pub(crate) value: Mutex<Vec<u8>>,
+    pub(crate) _permit: XattrPermit,
+}
+
+/// One of the session's places for attribute values.
+pub(crate) struct XattrPermit(Arc<AtomicUsize>);
+
+impl Drop for XattrPermit {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Fid {
+    /// A fid that names an object.
+    pub(crate) fn path(node: Arc<Node>, uid: Option<u32>) -> Self {
+        Self {
+            node,
+            uid,
+            state: State::Path,
+        }
+    }
+
+    /// The open file.
+    ///
+    /// # Errors
+    /// EISDIR for an open directory, EBADF for what is not open.
+    pub(crate) fn file(&self) -> Result<&OpenFile> {
+        match &self.state {
+            State::File(file) => Ok(file),
+            State::Dir(_) => Err(Errno::ISDIR),
+            _ => Err(Errno::BADF),
+        }
+    }
+
+    /// The open file, if it is one.
+    pub(crate) fn open_file(&self) -> Option<&OpenFile> {
+        self.file().ok()
+    }
+
+    /// Checks that the fid names an object and nothing more.
+    ///
+    /// # Errors
+    /// EINVAL when it is open or holds an attribute.
+    pub(crate) fn check_unopened(&self) -> Result<()> {
+        if matches!(self.state, State::Path) {
+            Ok(())
+        } else {
+            Err(Errno::INVAL)
+        }
+    }
+
+    /// Checks that the fid stands for an object, open or not.
+    ///
+    /// # Errors
+    /// EBADF when it holds an attribute.
+    pub(crate) fn check_object(&self) -> Result<()> {
+        match self.state {
+            State::XattrRead(..) | State::XattrWrite(_) => Err(Errno::BADF),
+            State::Path | State::File(_) | State::Dir(_) => Ok(()),
+        }
+    }
+}
+
+/// All fids of a session.
+#[derive(Default)]
+pub(crate) struct FidTable {
+    fids: Mutex<HashMap<u32, Arc<Fid>>>,
+    xattrs: Arc<AtomicUsize>,
+}
+
+impl FidTable {
+    /// What `fid` means.
+    ///
+    /// # Errors
+    /// EBADF when it is unknown.
+    pub(crate) fn any(&self, fid: u32) -> Result<Arc<Fid>> {
+        locked(&self.fids).get(&fid).cloned().ok_or(Errno::BADF)
+    }
+
+    /// What `fid` means, when it stands for an object.
+    ///
+    /// # Errors
+    /// EBADF when it is unknown or holds an attribute.
+    pub(crate) fn object(&self, fid: u32) -> Result<Arc<Fid>> {
+        let found = self.any(fid)?;
+        found.check_object()?;
+        Ok(found)
+    }
+
+    /// Checks that a new fid can have this number.
+    ///
+    /// # Errors
+    /// EBADF for NOFID, EINVAL when it is in use.
+    pub(crate) fn check_free(&self, fid: u32) -> Result<()> {
+        if fid == NOFID {
+            return Err(Errno::BADF);
+        }
+        if locked(&self.fids).contains_key(&fid) {
+            Err(Errno::INVAL)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Adds a fid.
+    ///
+    /// # Errors
+    /// As [`FidTable::check_free`]; EMFILE when the session has too many.
+    pub(crate) fn insert(&self, fid: u32, means: Fid) -> Result<()> {
+        if fid == NOFID {
+            return Err(Errno::BADF);
+        }
+        let mut fids = locked(&self.fids);
+        if fids.len() >= FIDS_MAX {
+            return Err(Errno::MFILE);
+        }
+        match fids.entry(fid) {
+            Entry::Occupied(_) => Err(Errno::INVAL),
+            Entry::Vacant(free) => {
+                free.insert(Arc::new(means));
+                Ok(())
+            }
+        }
+    }
+
+    /// Gives `fid` another meaning, if it still has the one that the caller knows.
+    ///
+    /// # Errors
+    /// EBADF when another request was quicker.
+    pub(crate) fn replace(&self, fid: u32, known: &Arc<Fid>, means: Fid) -> Result<()> {
+        let mut fids = locked(&self.fids);
+        match fids.get_mut(&fid) {
+            Some(current) if Arc::ptr_eq(current, known) => {
+                *current = Arc::new(means);
+                Ok(())
+            }
+            _ => Err(Errno::BADF),
+        }
+    }
+
+    /// Forgets a fid. What it held is given up when the last request that uses it is done.
+    ///
+    /// # Errors
+    /// EBADF when it is unknown.
+    pub(crate) fn remove(&self, fid: u32) -> Result<Arc<Fid>> {
+        locked(&self.fids).remove(&fid).ok_or(Errno::BADF)
+    }
+
+    /// Forgets all.
+    pub(crate) fn clear(&self) {
+        // Dropped unlocked: closing a file can take long and can wake other sessions.
+        drop(std::mem::take(&mut *locked(&self.fids)));
+    }
+
+    /// A place for an attribute's value.
+    ///
+    /// # Errors
+    /// ENOSPC when the session holds too many.
+    pub(crate) fn xattr_permit(&self) -> Result<XattrPermit> {
+        let permit = XattrPermit(Arc::clone(&self.xattrs));
+        if self.xattrs.fetch_add(1, Ordering::Relaxed) < XATTR_FIDS_MAX {
+            Ok(permit)
+        } else {
+            Err(Errno::NOSPC)
+        }
+    }
+}

@@ -1,0 +1,56 @@
+//! Tread, Twrite and Tfsync.
+
+use ninefold_wire::{Reply, Tail};
+use rustix::io::Errno;
+
+use super::{Answer, Call, xattr};
+use crate::fid::State;
+use crate::locked;
+use crate::sys::Result;
+
+/// Reads from an open file or an attribute's value, straight into the reply. Fewer bytes than asked
+/// for are no end of the file; none are. Source: read(5).
+pub(super) fn read(call: &mut Call<'_>, fid: u32, offset: u64, count: u32) -> Result<Answer> {
+    let fid = call.fids.any(fid)?;
+    let room = call.out.data(count);
+    let len = match &fid.state {
+        State::File(file) => file.read_at(offset, room)?,
+        State::Dir(_) => return Err(Errno::ISDIR),
+        State::XattrRead(value, _) => {
+            let start = usize::try_from(offset)
+                .unwrap_or(value.len())
+                .min(value.len());
+            let len = room.len().min(value.len() - start);
+            room[..len].copy_from_slice(&value[start..start + len]);
+            len
+        }
+        State::Path | State::XattrWrite(_) => return Err(Errno::BADF),
+    };
+    call.out.read(len)
+}
+
+/// Writes to an open file or to an attribute's value. Source: write(5).
+pub(super) fn write(call: &mut Call<'_>, fid: u32, offset: u64, data: &[u8]) -> Result<Answer> {
+    let fid = call.fids.any(fid)?;
+    let len = match &fid.state {
+        State::File(file) => file.write_at(offset, data)?,
+        State::Dir(_) => return Err(Errno::ISDIR),
+        State::XattrWrite(write) => xattr::write(write, offset, data)?,
+        State::Path | State::XattrRead(..) => return Err(Errno::BADF),
+    };
+    let count = u32::try_from(len).map_err(|_| Errno::OVERFLOW)?;
+    call.out.reply(&Reply::Write { count })
+}
+
+/// Has an open file or directory on the disk. Senders of the protocol's old text leave `datasync`
+/// out.
+pub(super) fn fsync(call: &mut Call<'_>, fid: u32, datasync: Tail) -> Result<Answer> {
+    let data_only = datasync.0.is_some_and(|word| word != 0);
+    let fid = call.fids.any(fid)?;
+    match &fid.state {
+        State::File(file) => file.sync(data_only)?,
+        State::Dir(cursor) => locked(cursor).sync(data_only)?,
+        _ => return Err(Errno::BADF),
+    }
+    call.out.reply(&Reply::Fsync {})
+}

@@ -1,0 +1,189 @@
+//! What each message does: from fids to calls on the export, and the reply.
+//!
+//! One file for each family of messages. Nothing here knows a socket or a queue; nothing below
+//! here knows a message.
+
+mod attr;
+mod dir;
+mod io;
+mod lock;
+mod names;
+mod open;
+mod walk;
+mod xattr;
+
+use std::sync::Arc;
+
+use ninefold_wire::{IO_HEADER_LEN, NONUNAME, Reply, Request, message};
+use rustix::io::Errno;
+
+use crate::export::{Export, Owner, WaitId};
+use crate::fid::FidTable;
+use crate::session::{Outlet, Ticket};
+use crate::sys::Result;
+
+/// How an operation ended, when it did not fail.
+#[derive(Debug)]
+pub(crate) enum Answer {
+    /// The reply stands in the buffer: so many bytes.
+    Reply(usize),
+    /// The outlet gets the reply when the wait is over.
+    Waits(WaitId),
+}
+
+/// What an operation works with.
+pub(crate) struct Call<'c> {
+    pub(crate) export: &'c Arc<Export>,
+    pub(crate) fids: &'c FidTable,
+    pub(crate) session: u64,
+    pub(crate) msize: u32,
+    pub(crate) out: Out<'c>,
+    pub(crate) scratch: &'c mut Vec<u8>,
+    pub(crate) ticket: Ticket,
+    pub(crate) outlet: &'c Arc<dyn Outlet>,
+}
+
+impl Call<'_> {
+    /// The most data that one Tread or Twrite carries, which is what every iounit says.
+    fn iounit(&self) -> u32 {
+        self.msize - IO_HEADER_LEN
+    }
+}
+
+/// The buffer for the reply, as long as the session's msize.
+pub(crate) struct Out<'b> {
+    buf: &'b mut [u8],
+    tag: u16,
+}
+
+impl<'b> Out<'b> {
+    pub(crate) fn new(buf: &'b mut [u8], tag: u16) -> Self {
+        Self { buf, tag }
+    }
+
+    /// Writes a reply.
+    pub(crate) fn reply(&mut self, reply: &Reply<'_>) -> Result<Answer> {
+        reply
+            .encode(self.tag, self.buf)
+            .map(Answer::Reply)
+            .map_err(|_| Errno::MSGSIZE)
+    }
+
+    /// Room for up to `count` bytes of data, where an Rread or Rreaddir has them.
+    fn data(&mut self, count: u32) -> &mut [u8] {
+        let room = &mut self.buf[ninefold_wire::DATA_HEADER_LEN..];
+        let len = usize::try_from(count).unwrap_or(room.len()).min(room.len());
+        &mut room[..len]
+    }
+
+    /// Completes an Rread whose data stands in [`Out::data`].
+    fn read(&mut self, count: usize) -> Result<Answer> {
+        let len = message::encode_read_head(self.tag, count, self.buf);
+        len.map(Answer::Reply).map_err(|_| Errno::MSGSIZE)
+    }
+
+    /// Completes an Rreaddir whose entries stand in [`Out::data`].
+    fn readdir(&mut self, count: usize) -> Result<Answer> {
+        let len = message::encode_readdir_head(self.tag, count, self.buf);
+        len.map(Answer::Reply).map_err(|_| Errno::MSGSIZE)
+    }
+}
+
+/// An id of a message; all ones is "not given".
+fn given(id: u32) -> Option<u32> {
+    (id != NONUNAME).then_some(id)
+}
+
+/// Whom a new object is to belong to: the user who attached, the group that the message names.
+fn new_owner(uid: Option<u32>, gid: u32) -> Owner {
+    Owner {
+        uid,
+        gid: given(gid),
+    }
+}
+
+/// Runs one request.
+///
+/// # Errors
+/// The number for the Rlerror.
+pub(crate) fn run(call: &mut Call<'_>, request: &Request<'_>) -> Result<Answer> {
+    match *request {
+        Request::Statfs { fid } => attr::statfs(call, fid),
+        Request::Lopen { fid, flags } => open::lopen(call, fid, flags),
+        Request::Lcreate {
+            fid,
+            name,
+            flags,
+            mode,
+            gid,
+        } => open::lcreate(call, (fid, name), flags, mode, gid),
+        Request::Symlink {
+            dfid,
+            name,
+            target,
+            gid,
+        } => names::symlink(call, (dfid, name), target, gid),
+        Request::Mknod {
+            dfid,
+            name,
+            mode,
+            major,
+            minor,
+            gid,
+        } => names::mknod(call, (dfid, name), mode, (major, minor), gid),
+        Request::Rename { fid, dfid, name } => names::rename(call, fid, (dfid, name)),
+        Request::Readlink { fid } => names::readlink(call, fid),
+        Request::Getattr { fid, request_mask } => attr::getattr(call, fid, request_mask),
+        Request::Setattr { fid, attr } => attr::setattr(call, fid, &attr),
+        Request::Xattrwalk { fid, newfid, name } => xattr::walk(call, fid, newfid, name),
+        Request::Xattrcreate {
+            fid,
+            name,
+            size,
+            flags,
+        } => xattr::create(call, fid, name, size, flags),
+        Request::Readdir { fid, offset, count } => dir::readdir(call, fid, offset, count),
+        Request::Fsync { fid, datasync } => io::fsync(call, fid, datasync),
+        Request::Lock {
+            fid,
+            kind,
+            flags,
+            range,
+        } => lock::lock(call, fid, kind, flags, &range),
+        Request::Getlock { fid, kind, range } => lock::getlock(call, fid, kind, &range),
+        Request::Link { dfid, fid, name } => names::link(call, fid, (dfid, name)),
+        Request::Mkdir {
+            dfid,
+            name,
+            mode,
+            gid,
+        } => names::mkdir(call, (dfid, name), mode, gid),
+        Request::Renameat {
+            olddirfid,
+            oldname,
+            newdirfid,
+            newname,
+        } => names::renameat(call, (olddirfid, oldname), (newdirfid, newname)),
+        Request::Unlinkat {
+            dirfid,
+            name,
+            flags,
+        } => names::unlinkat(call, dirfid, name, flags),
+        Request::Attach {
+            fid, afid, n_uname, ..
+        } => walk::attach(call, fid, afid, n_uname),
+        Request::Flush { .. } => call.out.reply(&Reply::Flush {}),
+        Request::Walk { fid, newfid, steps } => walk::walk(call, fid, newfid, &steps),
+        Request::Read { fid, offset, count } => io::read(call, fid, offset, count),
+        Request::Write { fid, offset, data } => io::write(call, fid, offset, data.0),
+        Request::Clunk { fid } => walk::clunk(call, fid),
+        Request::Remove { fid } => names::remove(call, fid),
+        // No authentication; the messages of the other dialects are not for a .L session.
+        Request::Auth { .. }
+        | Request::Version { .. }
+        | Request::Open { .. }
+        | Request::Create { .. }
+        | Request::Stat { .. }
+        | Request::Wstat { .. } => Err(Errno::OPNOTSUPP),
+    }
+}

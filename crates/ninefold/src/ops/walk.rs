@@ -1,0 +1,77 @@
+//! Tattach, Twalk and Tclunk: how fids come and go.
+
+use std::sync::Arc;
+
+use ninefold_wire::{NOFID, Qids, Reply, Steps};
+use rustix::io::Errno;
+
+use super::{Answer, Call, given, xattr};
+use crate::fid::Fid;
+use crate::sys::Result;
+
+/// A fid for the root of the export. There is one tree and no authentication: `aname` and `uname`
+/// do not matter. Source: attach(5).
+pub(super) fn attach(
+    call: &mut Call<'_>,
+    fid: u32,
+    afid: u32,
+    n_uname: Option<u32>,
+) -> Result<Answer> {
+    if afid != NOFID {
+        return Err(Errno::INVAL);
+    }
+    call.fids.check_free(fid)?;
+    let root = call.export.root();
+    let qid = call.export.qid(&call.export.stat(root)?)?;
+    call.fids
+        .insert(fid, Fid::path(Arc::clone(root), n_uname.and_then(given)))?;
+    call.out.reply(&Reply::Attach { qid })
+}
+
+/// Walks, one held directory after the other. When a later step fails, the reply says how far it
+/// went and newfid is not made. Walking from an open fid is allowed: Linux does it. Source: walk(5).
+pub(super) fn walk(
+    call: &mut Call<'_>,
+    fid: u32,
+    newfid: u32,
+    steps: &Steps<'_>,
+) -> Result<Answer> {
+    let from = call.fids.object(fid)?;
+    if newfid == fid {
+        from.check_unopened()?;
+    } else {
+        call.fids.check_free(newfid)?;
+    }
+    let mut qids = Qids::default();
+    let mut node = from.node.share()?;
+    for step in steps.as_slice() {
+        let stepped = call.export.step(&node, *step);
+        let found = stepped.and_then(|(next, stat)| Ok((next, call.export.qid(&stat)?)));
+        match found {
+            Ok((next, qid)) => {
+                node = next;
+                // A Twalk of more than 16 steps does not decode.
+                let _ = qids.push(qid);
+            }
+            Err(errno) if qids.as_slice().is_empty() => return Err(errno),
+            Err(_) => return call.out.reply(&Reply::Walk { qids }),
+        }
+    }
+    let found = Fid::path(node, from.uid);
+    if newfid == fid {
+        call.fids.replace(fid, &from, found)?;
+    } else {
+        call.fids.insert(newfid, found)?;
+    }
+    call.out.reply(&Reply::Walk { qids })
+}
+
+/// Forgets a fid; a value of an extended attribute that it holds is set now. The fid is gone even
+/// when that fails. Source: clunk(5).
+pub(super) fn clunk(call: &mut Call<'_>, fid: u32) -> Result<Answer> {
+    let gone = call.fids.remove(fid)?;
+    xattr::commit(call, &gone)?;
+    // Closes files and gives back locks before the client hears that it is done.
+    drop(gone);
+    call.out.reply(&Reply::Clunk {})
+}

@@ -1,0 +1,363 @@
+//! Tags of requests under way, and who waits for whom.
+//!
+//! Requests run in any order and answer in any order, but for three: a Tclunk (or Tremove) waits
+//! for earlier requests on its fid, an Rflush for the request it gives up, a Tversion for all.
+//! These barriers live here; there is no queue to get stuck in.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use ninefold_wire::message::number;
+use ninefold_wire::{HEADER_LEN, Header, NOFID};
+
+use crate::export::WaitId;
+use crate::locked;
+
+/// A request under way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ticket {
+    tag: u16,
+    /// Tells this use of the tag from a later one.
+    seq: u64,
+}
+
+impl Ticket {
+    /// The client's name for the request.
+    #[must_use]
+    pub fn tag(self) -> u16 {
+        self.tag
+    }
+}
+
+/// What to do with a frame just received.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Admission {
+    /// Serve it.
+    Run(Ticket),
+    /// Nothing: it waits for others, and comes back from [`take_ready`](super::Session::take_ready).
+    Waits,
+    /// The session is about to begin anew: offer this frame again after the next retirement.
+    Hold,
+    /// The client broke the protocol so that no reply could be understood: close the connection.
+    Violation,
+}
+
+/// What follows from the end of a request.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Retired {
+    /// The reply is not to be sent: the client does not expect it any more.
+    pub silent: bool,
+    /// Tags of Tflush requests to answer now, in this order, after the reply.
+    pub flushed: Vec<u16>,
+}
+
+enum State {
+    Running,
+    /// Waits for earlier requests on its fid.
+    Waiting(Vec<u8>),
+    /// Waits for a lock.
+    Parked(WaitId),
+    /// A Tflush that waits for the request it gives up.
+    Flushing,
+}
+
+struct Entry {
+    seq: u64,
+    number: u8,
+    fids: [u32; 2],
+    state: State,
+    /// Tflush requests that wait for this one.
+    flushes: Vec<u16>,
+    silent: bool,
+}
+
+#[derive(Default)]
+struct Table {
+    next_seq: u64,
+    open: HashMap<u16, Entry>,
+    /// How many of them are `Waiting`.
+    waiting: usize,
+    ready: VecDeque<(Ticket, Vec<u8>)>,
+    /// A Tversion is under way; its frame while it still waits.
+    resetting: bool,
+    version: Option<Vec<u8>>,
+    closed: bool,
+}
+
+/// The tags of one session.
+#[derive(Default)]
+pub(super) struct Tickets {
+    table: Mutex<Table>,
+    has_ready: AtomicBool,
+}
+
+/// The fids a request is about, as far as they stand at a fixed place.
+fn fids_of(header: Header, frame: &[u8]) -> [u32; 2] {
+    let word = |at: usize| {
+        let bytes = frame.get(HEADER_LEN + at..HEADER_LEN + at + 4);
+        bytes
+            .and_then(|bytes| bytes.try_into().ok())
+            .map_or(NOFID, u32::from_le_bytes)
+    };
+    match header.number {
+        number::VERSION | number::AUTH | number::FLUSH => [NOFID; 2],
+        number::RENAME | number::XATTRWALK | number::LINK | number::WALK => [word(0), word(4)],
+        _ => [word(0), NOFID],
+    }
+}
+
+impl Table {
+    fn issue(&mut self, header: Header, frame: &[u8], state: State) -> Ticket {
+        let seq = self.next_seq;
+        self.next_seq += 1;
+        self.waiting += usize::from(matches!(state, State::Waiting(_)));
+        let entry = Entry {
+            seq,
+            number: header.number,
+            fids: fids_of(header, frame),
+            state,
+            flushes: Vec::new(),
+            silent: false,
+        };
+        self.open.insert(header.tag, entry);
+        Ticket {
+            tag: header.tag,
+            seq,
+        }
+    }
+
+    /// Whether a request on `fid` from before `seq` is still being served.
+    fn is_busy(&self, fid: u32, seq: u64) -> bool {
+        self.open.values().any(|entry| {
+            entry.seq < seq
+                && entry.fids.contains(&fid)
+                && matches!(entry.state, State::Running | State::Waiting(_))
+        })
+    }
+
+    /// Readies what waits for nobody any more.
+    fn promote(&mut self) {
+        if self.waiting > 0 {
+            let free: Vec<u16> = self
+                .open
+                .iter()
+                .filter(|(_, entry)| matches!(entry.state, State::Waiting(_)))
+                .filter(|(_, entry)| !self.is_busy(entry.fids[0], entry.seq))
+                .map(|(tag, _)| *tag)
+                .collect();
+            for tag in free {
+                self.make_ready(tag);
+            }
+        }
+        if self.open.is_empty()
+            && let Some(frame) = self.version.take()
+            && let Some(header) = Header::peek(&frame)
+        {
+            let ticket = self.issue(header, &frame, State::Running);
+            self.ready.push_back((ticket, frame));
+        }
+    }
+
+    fn make_ready(&mut self, tag: u16) {
+        let Some(entry) = self.open.get_mut(&tag) else {
+            return;
+        };
+        if let State::Waiting(frame) = std::mem::replace(&mut entry.state, State::Running) {
+            self.waiting -= 1;
+            self.ready.push_back((
+                Ticket {
+                    tag,
+                    seq: entry.seq,
+                },
+                frame,
+            ));
+        }
+    }
+
+    fn remove(&mut self, tag: u16) -> Option<Entry> {
+        let entry = self.open.remove(&tag)?;
+        self.waiting -= usize::from(matches!(entry.state, State::Waiting(_)));
+        Some(entry)
+    }
+
+    /// Forgets what has not begun and silences what has. True when nothing is left.
+    fn abandon(&mut self, cancel: impl Fn(WaitId) -> bool) -> bool {
+        for (ticket, _) in std::mem::take(&mut self.ready) {
+            self.open.remove(&ticket.tag);
+        }
+        self.open.retain(|_, entry| {
+            entry.silent = true;
+            entry.flushes.clear();
+            match entry.state {
+                State::Running => true,
+                // A wait that cannot be cancelled is being answered at this moment.
+                State::Parked(wait) => !cancel(wait),
+                State::Waiting(_) | State::Flushing => false,
+            }
+        });
+        self.waiting = 0;
+        self.open.is_empty()
+    }
+
+    fn admit_version(
+        &mut self,
+        header: Header,
+        frame: &[u8],
+        cancel: impl Fn(WaitId) -> bool,
+    ) -> Admission {
+        self.resetting = true;
+        if self.abandon(cancel) {
+            return Admission::Run(self.issue(header, frame, State::Running));
+        }
+        self.version = Some(frame.to_vec());
+        Admission::Waits
+    }
+
+    fn admit_flush(
+        &mut self,
+        header: Header,
+        frame: &[u8],
+        cancel: impl Fn(WaitId) -> bool,
+    ) -> Admission {
+        let oldtag = frame
+            .get(HEADER_LEN..HEADER_LEN + 2)
+            .and_then(|tag| tag.try_into().ok());
+        let oldtag = oldtag.map_or(header.tag, u16::from_le_bytes);
+        let over = match self.open.get(&oldtag).map(|entry| &entry.state) {
+            None => true,
+            Some(State::Waiting(_)) => true,
+            Some(State::Parked(wait)) => cancel(*wait),
+            Some(State::Running | State::Flushing) => false,
+        };
+        if over {
+            self.remove(oldtag);
+            self.promote();
+            return Admission::Run(self.issue(header, frame, State::Running));
+        }
+        if let Some(target) = self.open.get_mut(&oldtag) {
+            target.flushes.push(header.tag);
+        }
+        self.issue(header, frame, State::Flushing);
+        Admission::Waits
+    }
+
+    fn admit_last(&mut self, header: Header, frame: &[u8]) -> Admission {
+        let [fid, _] = fids_of(header, frame);
+        if self.is_busy(fid, u64::MAX) {
+            self.issue(header, frame, State::Waiting(frame.to_vec()));
+            return Admission::Waits;
+        }
+        Admission::Run(self.issue(header, frame, State::Running))
+    }
+
+    /// Answers the flushes of an ended request, and the flushes of those.
+    fn end_flushes(&mut self, mut queue: VecDeque<u16>) -> Vec<u16> {
+        let mut ended = Vec::new();
+        while let Some(tag) = queue.pop_front() {
+            if let Some(entry) = self.remove(tag) {
+                ended.push(tag);
+                queue.extend(entry.flushes);
+            }
+        }
+        ended
+    }
+}
+
+impl Tickets {
+    pub(super) fn admit(&self, frame: &[u8], cancel: impl Fn(WaitId) -> bool) -> Admission {
+        let Some(header) = Header::peek(frame) else {
+            return Admission::Violation;
+        };
+        let mut table = locked(&self.table);
+        if table.closed {
+            return Admission::Violation;
+        }
+        if table.resetting {
+            return Admission::Hold;
+        }
+        if header.number == number::VERSION {
+            return table.admit_version(header, frame, cancel);
+        }
+        if table.open.contains_key(&header.tag) {
+            return Admission::Violation;
+        }
+        let admission = match header.number {
+            number::FLUSH => table.admit_flush(header, frame, cancel),
+            number::CLUNK | number::REMOVE => table.admit_last(header, frame),
+            _ => Admission::Run(table.issue(header, frame, State::Running)),
+        };
+        self.note(&table);
+        admission
+    }
+
+    fn note(&self, table: &Table) {
+        self.has_ready
+            .store(!table.ready.is_empty(), Ordering::Release);
+    }
+
+    pub(super) fn take_ready(&self) -> Option<(Ticket, Vec<u8>)> {
+        if !self.has_ready.load(Ordering::Acquire) {
+            return None;
+        }
+        let mut table = locked(&self.table);
+        let ready = table.ready.pop_front();
+        self.note(&table);
+        ready
+    }
+
+    /// Marks a request as waiting for a lock. False when it was given up before.
+    pub(super) fn park(&self, ticket: Ticket, wait: WaitId) -> bool {
+        let mut table = locked(&self.table);
+        let Some(entry) = table
+            .open
+            .get_mut(&ticket.tag)
+            .filter(|entry| entry.seq == ticket.seq)
+        else {
+            return true;
+        };
+        if entry.silent || !entry.flushes.is_empty() {
+            return false;
+        }
+        entry.state = State::Parked(wait);
+        // A clunk does not wait for a lock that may never come.
+        table.promote();
+        self.note(&table);
+        true
+    }
+
+    pub(super) fn retire(&self, ticket: Ticket) -> Retired {
+        let mut table = locked(&self.table);
+        if table
+            .open
+            .get(&ticket.tag)
+            .is_none_or(|entry| entry.seq != ticket.seq)
+        {
+            return Retired {
+                silent: true,
+                flushed: Vec::new(),
+            };
+        }
+        let Some(entry) = table.remove(ticket.tag) else {
+            return Retired::default();
+        };
+        if entry.number == number::VERSION {
+            table.resetting = false;
+        }
+        let flushed = table.end_flushes(entry.flushes.into());
+        table.promote();
+        self.note(&table);
+        Retired {
+            silent: entry.silent,
+            flushed,
+        }
+    }
+
+    pub(super) fn close(&self, cancel: impl Fn(WaitId) -> bool) {
+        let mut table = locked(&self.table);
+        table.closed = true;
+        table.version = None;
+        table.abandon(cancel);
+        self.note(&table);
+    }
+}
