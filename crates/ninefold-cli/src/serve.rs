@@ -1,0 +1,185 @@
+//! `ninefold serve`: opens the folder and the sockets, says how to mount, and waits for the end.
+
+use std::fs;
+use std::io::{self, Write};
+use std::net::{IpAddr, SocketAddr};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::Context;
+use ninefold::{Crew, CrewOptions, Export, ExportOptions, Listener, SessionOptions};
+use rustix::fs::Mode;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+
+use crate::args::{LogLevel, SecurityModel, ServeArgs};
+
+/// The largest msize that Linux's client takes over a socket, bytes.
+const LINUX_MSIZE_MAX: u32 = 1 << 20;
+/// Where QEMU's user networking shows the host to the guest.
+const QEMU_HOST: &str = "10.0.2.2";
+
+/// Serves until told to stop.
+pub fn run(args: &ServeArgs) -> anyhow::Result<()> {
+    start_log(args.log);
+    // Before the first thread: the mode that a client asks for is the mode that it gets.
+    rustix::process::umask(Mode::empty());
+    ninefold::raise_descriptor_limit();
+    let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP]).context("cannot wait for signals")?;
+    let export = Arc::new(Export::open(&args.dir, &export_options(args))?);
+    let listeners = listeners(args)?;
+    let texts: Vec<String> = listeners
+        .iter()
+        .map(|listener| announcement(listener, args))
+        .collect();
+    let crew = Crew::start(CrewOptions {
+        threads: args.threads.into(),
+        session: SessionOptions {
+            msize_max: args.msize_max,
+        },
+    })
+    .context("cannot start the server's threads")?;
+    for listener in listeners {
+        let url = listener.url();
+        crew.listen(listener, &export)
+            .with_context(|| format!("cannot listen on {url}"))?;
+    }
+    announce(&texts)?;
+    if let Some(signal) = signals.forever().next() {
+        tracing::info!(signal, "stopping");
+    }
+    drop(crew);
+    Ok(())
+}
+
+fn start_log(level: LogLevel) {
+    let level = match level {
+        LogLevel::Error => tracing::Level::ERROR,
+        LogLevel::Warn => tracing::Level::WARN,
+        LogLevel::Info => tracing::Level::INFO,
+        LogLevel::Debug => tracing::Level::DEBUG,
+        LogLevel::Trace => tracing::Level::TRACE,
+    };
+    tracing_subscriber::fmt()
+        .with_max_level(level)
+        .with_writer(io::stderr)
+        .init();
+}
+
+fn export_options(args: &ServeArgs) -> ExportOptions {
+    ExportOptions {
+        security_model: match args.security_model() {
+            SecurityModel::Passthrough => ninefold::SecurityModel::Passthrough,
+            SecurityModel::None => ninefold::SecurityModel::None,
+        },
+        readonly: args.readonly,
+    }
+}
+
+/// The sockets asked for, else one of this user's own.
+fn listeners(args: &ServeArgs) -> anyhow::Result<Vec<Listener>> {
+    let mut listeners = Vec::new();
+    for path in &args.unix {
+        listeners.push(Listener::unix(&absolute(path)?)?);
+    }
+    for address in &args.tcp {
+        listeners.push(Listener::tcp(&address.to_string())?);
+    }
+    if listeners.is_empty() {
+        listeners.push(Listener::unix(&default_socket(&args.dir)?)?);
+    }
+    Ok(listeners)
+}
+
+/// The path is printed for others to use, whose working directory is another.
+fn absolute(path: &Path) -> anyhow::Result<PathBuf> {
+    std::path::absolute(path).with_context(|| format!("cannot use the path {}", path.display()))
+}
+
+/// `RUNTIME/ninefold/NAME.sock`, by the name of the folder, in a directory that is this user's.
+fn default_socket(dir: &Path) -> anyhow::Result<PathBuf> {
+    let runtime = runtime_dir();
+    let folder = runtime.join("ninefold");
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(&folder)
+        .with_context(|| {
+            format!(
+                "cannot make {} (choose a place with --unix)",
+                folder.display()
+            )
+        })?;
+    let real = fs::canonicalize(dir).with_context(|| format!("cannot find {}", dir.display()))?;
+    let mut name = real.file_name().unwrap_or("root".as_ref()).to_owned();
+    name.push(".sock");
+    Ok(folder.join(name))
+}
+
+fn runtime_dir() -> PathBuf {
+    if let Some(dir) = std::env::var_os("XDG_RUNTIME_DIR").filter(|dir| !dir.is_empty()) {
+        return dir.into();
+    }
+    let user = rustix::process::geteuid();
+    if user.is_root() {
+        "/run".into()
+    } else {
+        format!("/run/user/{}", user.as_raw()).into()
+    }
+}
+
+/// What a user has to know to mount from this listener.
+fn announcement(listener: &Listener, args: &ServeArgs) -> String {
+    let options = mount_options(args);
+    let mut text = format!("listening on {}\n", listener.url());
+    if let Some(path) = listener.unix_path() {
+        let path = path.display();
+        text += &format!("  on this host:    mount -t 9p -o trans=unix,{options} {path} /mnt\n");
+    }
+    if let Some(address) = listener.tcp_address() {
+        let port = address.port();
+        let options = format!("trans=tcp,port={port},{options}");
+        if reaches_qemu_guests(address) {
+            text += &format!("  in a QEMU guest: mount -t 9p -o {options} {QEMU_HOST} /mnt\n");
+        }
+        text += &format!(
+            "  on this host:    mount -t 9p -o {options} {} /mnt\n",
+            local(address)
+        );
+    }
+    text
+}
+
+/// The options that a Linux guest does best with.
+fn mount_options(args: &ServeArgs) -> String {
+    let msize = args.msize_max.min(LINUX_MSIZE_MAX);
+    let acl = match args.security_model() {
+        SecurityModel::Passthrough => ",posixacl",
+        SecurityModel::None => "",
+    };
+    let readonly = if args.readonly { ",ro" } else { "" };
+    format!("version=9p2000.L,msize={msize},cache=mmap,access=client{acl}{readonly}")
+}
+
+fn reaches_qemu_guests(address: SocketAddr) -> bool {
+    let ip = address.ip();
+    ip.is_ipv4() && (ip.is_loopback() || ip.is_unspecified())
+}
+
+fn local(address: SocketAddr) -> IpAddr {
+    match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::from([127, 0, 0, 1]),
+        IpAddr::V6(ip) if ip.is_unspecified() => std::net::Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    }
+}
+
+fn announce(texts: &[String]) -> anyhow::Result<()> {
+    let mut out = io::stdout().lock();
+    for text in texts {
+        out.write_all(text.as_bytes())
+            .context("cannot write to standard output")?;
+    }
+    out.flush().context("cannot write to standard output")
+}
