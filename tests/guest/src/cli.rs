@@ -76,7 +76,7 @@ pub fn suite_main() -> ExitCode {
     let Some(rows) = suites::rows(&options.name) else {
         eprintln!(
             "expected one of {}, came {:?}",
-            suites::NAMES.join(", "),
+            suites::names().join(", "),
             options.name
         );
         return ExitCode::from(2);

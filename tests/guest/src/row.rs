@@ -94,7 +94,9 @@ pub(crate) fn one_line(text: &str) -> String {
         .map(str::trim)
         .filter(|line| !line.is_empty())
         .collect();
-    let line = words.join(" | ");
+    let line = words
+        .join(" | ")
+        .replace(|letter: char| letter.is_control(), "?");
     match line.char_indices().nth(1500) {
         Some((end, _)) => format!("{} ...", &line[..end]),
         None => line,

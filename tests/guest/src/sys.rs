@@ -5,8 +5,11 @@
     reason = "fcntl locks, signals, credentials and mappings have no safe wrapper"
 )]
 
+use std::ffi::CString;
 use std::os::fd::AsFd;
 use std::os::fd::AsRawFd;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 
 use rustix::fs::FlockOperation;
 use rustix::io::Errno;
@@ -252,4 +255,27 @@ pub(crate) fn adopt(number: i32) -> std::os::fd::OwnedFd {
     use std::os::fd::FromRawFd;
     // SAFETY: whoever started this process opened the number for it, and nothing else here knows it.
     unsafe { std::os::fd::OwnedFd::from_raw_fd(number) }
+}
+
+/// What `getxattr` says when asked for the size only.
+pub(crate) fn xattr_size(path: &Path, name: &str) -> Result<usize, Errno> {
+    let (path, name) = (
+        c_string(path.as_os_str().as_bytes())?,
+        c_string(name.as_bytes())?,
+    );
+    // SAFETY: both strings end in NUL and outlive the call; with size 0 the kernel writes nothing.
+    let length = unsafe { libc::lgetxattr(path.as_ptr(), name.as_ptr(), std::ptr::null_mut(), 0) };
+    usize::try_from(length).map_err(|_| last_errno())
+}
+
+/// What `listxattr` says when asked for the size only.
+pub(crate) fn xattr_list_size(path: &Path) -> Result<usize, Errno> {
+    let path = c_string(path.as_os_str().as_bytes())?;
+    // SAFETY: the string ends in NUL and outlives the call; with size 0 the kernel writes nothing.
+    let length = unsafe { libc::llistxattr(path.as_ptr(), std::ptr::null_mut(), 0) };
+    usize::try_from(length).map_err(|_| last_errno())
+}
+
+fn c_string(bytes: &[u8]) -> Result<CString, Errno> {
+    CString::new(bytes).map_err(|_| Errno::INVAL)
 }

@@ -47,8 +47,9 @@ impl Acts {
             [command, path] => self.one(command, &self.root.place(path)?),
             [command, first, second] => self.two(command, first, second),
             [b"setxattr", path, name, value] => {
-                let path = self.root.place(path)?.path();
-                rustix::fs::lsetxattr(path, name, value, XattrFlags::empty()).map(|()| vec![])
+                let place = self.root.place(path)?;
+                rustix::fs::lsetxattr(place.path(), name, value, XattrFlags::empty())
+                    .map(|()| vec![])
             }
             _ => Err(Errno::NOSYS),
         }

@@ -1,16 +1,55 @@
 //! The suites: tables of rows.
 
+mod hostlocks;
 mod lifetime;
+mod locks;
+mod xattr;
 
 use crate::row::Row;
 
-/// All suites there are.
-pub(crate) const NAMES: [&str; 1] = ["lifetime"];
+type Rows = fn() -> Vec<Row>;
+
+const SUITES: [(&str, Rows); 4] = [
+    ("lifetime", lifetime::rows),
+    ("locks", locks::rows),
+    ("hostlocks", hostlocks::rows),
+    ("xattr", xattr::rows),
+];
+
+/// The names of all suites there are.
+pub(crate) fn names() -> Vec<&'static str> {
+    SUITES.iter().map(|(name, _)| *name).collect()
+}
 
 /// The rows of a suite.
 pub(crate) fn rows(suite: &str) -> Option<Vec<Row>> {
-    match suite {
-        "lifetime" => Some(lifetime::rows()),
-        _ => None,
+    SUITES
+        .iter()
+        .find(|(name, _)| *name == suite)
+        .map(|(_, rows)| rows())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn row_names_are_unique_and_plain() {
+        for suite in names() {
+            let rows = rows(suite).unwrap();
+            let mut seen = std::collections::HashSet::new();
+            for row in rows {
+                assert!(
+                    row.name.bytes().all(|byte| byte.is_ascii_graphic()),
+                    "{suite}: {:?}",
+                    row.name
+                );
+                assert!(
+                    seen.insert(row.name.clone()),
+                    "{suite}: {} is there twice",
+                    row.name
+                );
+            }
+        }
     }
 }
