@@ -225,6 +225,6 @@ impl Client {
     pub fn remove(&self, path: impl AsRef<[u8]>) -> Result<()> {
         let (parent, name) = self.walk_parent(path.as_ref())?;
         let is_dir = parent.walk(name)?.is_dir();
-        parent.unlink(name, if is_dir { flags::unlink::REMOVEDIR } else { 0 })
+        parent.remove_entry(name, if is_dir { flags::unlink::REMOVEDIR } else { 0 })
     }
 }

@@ -2,10 +2,13 @@
 //!
 //! Each takes one name; paths are the business of [`Client`](crate::Client).
 
-use ninefold_wire::{Qid, Reply, Request};
+use ninefold_wire::{Qid, Reply, Request, Step};
 
 use crate::session::ask;
 use crate::{Fid, Result, path};
+
+/// Operation not supported: how servers answer messages that they do not know.
+const EOPNOTSUPP: i32 = 95;
 
 impl Fid {
     /// Makes a directory in this one.
@@ -85,6 +88,22 @@ impl Fid {
             flags,
         };
         ask!(self.session(), request, Reply::Unlinkat {} => Ok(()))
+    }
+
+    /// As [`Fid::unlink`], and by Tremove where the server does not know Tunlinkat, as diod.
+    ///
+    /// # Errors
+    /// The server's.
+    pub fn remove_entry(&self, name: impl AsRef<[u8]>, flags: u32) -> Result<()> {
+        let name = name.as_ref();
+        match self.unlink(name, flags) {
+            Err(error) if error.errno() == Some(EOPNOTSUPP) => self.walk_entry(name)?.remove(),
+            result => result,
+        }
+    }
+
+    fn walk_entry(&self, name: &[u8]) -> Result<Self> {
+        self.walk_steps(&[Step::Down(path::name(name)?)])
     }
 
     /// Moves an entry of this directory (Trenameat).
