@@ -1,3 +1,44 @@
-//! The program `ninefold`.
+//! The program `ninefold`: serves a folder over 9P, and looks into one that is served.
+//!
+//! Here is only the way from arguments to a command and from its end to an exit status: 0 done,
+//! 1 failed, 2 wrong usage, 141 when nobody reads the output any more.
 
-fn main() {}
+#![forbid(unsafe_code)]
+
+mod args;
+mod remote;
+mod serve;
+
+use clap::Parser;
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use args::{Args, Command};
+use remote::{OutputError, message};
+
+/// What a shell reports for a program that SIGPIPE ended.
+const EXIT_SIGPIPE: u8 = 128 + 13;
+
+fn main() -> ExitCode {
+    match run(&Args::parse().command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) if OutputError::is_broken_pipe(&error) => ExitCode::from(EXIT_SIGPIPE),
+        Err(error) => {
+            // Where not even this can be written, the exit status has to do.
+            let _ = writeln!(io::stderr(), "ninefold: {}", message(&format!("{error:#}")));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: &Command) -> anyhow::Result<()> {
+    match command {
+        Command::Serve(args) => serve::run(args),
+        Command::Ls(args) => remote::ls(args),
+        Command::Stat(args) => remote::stat(args),
+        Command::Cat(args) => remote::cat(args),
+        Command::Put(args) => remote::put(args),
+        Command::Mkdir(args) => remote::mkdir(args),
+        Command::Rm(args) => remote::rm(args),
+    }
+}

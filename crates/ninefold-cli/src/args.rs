@@ -1,0 +1,313 @@
+//! The command line, as types that hold only what makes sense.
+//!
+//! Nothing is done here, and nothing is looked up but the user's id for a default.
+
+use clap::builder::{OsStringValueParser, TypedValueParser};
+use clap::{Parser, Subcommand, ValueEnum};
+use ninefold_client::Url;
+use std::ffi::OsString;
+use std::fmt;
+use std::ops::RangeInclusive;
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+/// What `--msize-max` may be, bytes.
+const MSIZE_RANGE: RangeInclusive<u32> = 4096..=16 << 20;
+
+const URLS: &str = "\
+URL is unix:///PATH/OF/SOCKET[/PATH] or tcp://HOST[:PORT][/PATH]; %xx stands for a byte. \
+The port is 564 if none is given.";
+
+/// Serve a folder over 9P, and look into one that is served
+#[derive(Debug, Parser)]
+#[command(name = "ninefold", version, max_term_width = 100)]
+pub struct Args {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Serve a folder
+    Serve(ServeArgs),
+    /// List a folder, or one file
+    #[command(after_help = URLS)]
+    Ls(LsArgs),
+    /// Show all attributes of a file or folder
+    #[command(after_help = URLS)]
+    Stat(StatArgs),
+    /// Write the content of files to standard output
+    #[command(after_help = URLS)]
+    Cat(CatArgs),
+    /// Copy a local file to the server, with its permission bits
+    #[command(after_help = URLS)]
+    Put(PutArgs),
+    /// Make a folder
+    #[command(after_help = URLS)]
+    Mkdir(MkdirArgs),
+    /// Remove a file, or with -r a folder and all that is in it
+    #[command(after_help = URLS)]
+    Rm(RmArgs),
+}
+
+#[derive(Debug, clap::Args)]
+pub struct ServeArgs {
+    /// Listen on a unix socket, made with mode 0600 (may be repeated)
+    #[arg(long, value_name = "PATH")]
+    pub unix: Vec<PathBuf>,
+
+    /// Listen on a TCP address; port 0 takes a free one (may be repeated)
+    #[arg(long, value_name = "HOST:PORT")]
+    pub tcp: Vec<HostPort>,
+
+    /// How owners and modes are kept [default: passthrough when run by root, else none]
+    #[arg(long, value_name = "MODEL")]
+    security_model: Option<SecurityModel>,
+
+    /// Refuse whatever would change the folder
+    #[arg(long)]
+    pub readonly: bool,
+
+    /// The longest message that clients may agree on, 4096 to 16M bytes (K and M are understood)
+    #[arg(long, value_name = "N", default_value = "1M", value_parser = parse_msize)]
+    pub msize_max: u32,
+
+    /// Threads that serve; 0 chooses by the number of processors
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub threads: u16,
+
+    /// What to log to standard error
+    #[arg(
+        long,
+        value_name = "LEVEL",
+        env = "NINEFOLD_LOG",
+        default_value = "warn"
+    )]
+    pub log: LogLevel,
+
+    /// The folder to serve
+    pub dir: PathBuf,
+}
+
+impl ServeArgs {
+    /// The model asked for, else the one that suits the user.
+    pub fn security_model(&self) -> SecurityModel {
+        self.security_model.unwrap_or_else(|| {
+            if rustix::process::geteuid().is_root() {
+                SecurityModel::Passthrough
+            } else {
+                SecurityModel::None
+            }
+        })
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum SecurityModel {
+    /// Owners and modes are those of the files; needs root to be complete
+    Passthrough,
+    /// As passthrough, but changes of owner that are not permitted count as done
+    None,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogLevel {
+    Error,
+    Warn,
+    Info,
+    Debug,
+    Trace,
+}
+
+/// A host and a port, as in `localhost:564` or `[::1]:564`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HostPort {
+    /// Name or number, without brackets.
+    pub host: String,
+    pub port: u16,
+}
+
+impl FromStr for HostPort {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong =
+            || format!("expected HOST:PORT, with IPv6 addresses in brackets, came {text:?}");
+        let (host, port) = text.rsplit_once(':').ok_or_else(wrong)?;
+        let bare = host
+            .strip_prefix('[')
+            .and_then(|host| host.strip_suffix(']'));
+        if bare.is_none() && host.contains(':') {
+            return Err(wrong());
+        }
+        let host = bare.unwrap_or(host);
+        match port.parse() {
+            Ok(port) if !host.is_empty() => Ok(Self {
+                host: host.to_owned(),
+                port,
+            }),
+            _ => Err(wrong()),
+        }
+    }
+}
+
+impl fmt::Display for HostPort {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { host, port } = self;
+        if host.contains(':') {
+            write!(f, "[{host}]:{port}")
+        } else {
+            write!(f, "{host}:{port}")
+        }
+    }
+}
+
+#[derive(Debug, clap::Args)]
+pub struct LsArgs {
+    /// Show type, permissions, links, owner, group, size and time of change (UTC)
+    #[arg(short)]
+    pub long: bool,
+    /// Show names that begin with a dot too
+    #[arg(short)]
+    pub all: bool,
+    #[command(flatten)]
+    pub link: LinkArgs,
+    #[arg(value_parser = url_parser())]
+    pub url: Url,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct StatArgs {
+    #[command(flatten)]
+    pub link: LinkArgs,
+    #[arg(value_parser = url_parser())]
+    pub url: Url,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct CatArgs {
+    #[command(flatten)]
+    pub link: LinkArgs,
+    #[arg(required = true, value_name = "URL", value_parser = url_parser())]
+    pub urls: Vec<Url>,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct PutArgs {
+    #[command(flatten)]
+    pub link: LinkArgs,
+    /// The file to copy; - is standard input
+    pub local: PathBuf,
+    /// The file to make or replace
+    #[arg(value_parser = url_parser())]
+    pub url: Url,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct MkdirArgs {
+    /// Make the folders above it too; be content if it is there
+    #[arg(short)]
+    pub parents: bool,
+    #[command(flatten)]
+    pub link: LinkArgs,
+    #[arg(value_parser = url_parser())]
+    pub url: Url,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct RmArgs {
+    /// Remove a folder and all that is in it; symbolic links are removed, not followed
+    #[arg(short)]
+    pub recursive: bool,
+    #[command(flatten)]
+    pub link: LinkArgs,
+    #[arg(value_parser = url_parser())]
+    pub url: Url,
+}
+
+/// How to talk to the server.
+#[derive(Debug, clap::Args)]
+pub struct LinkArgs {
+    /// The tree to attach to, for servers that export several
+    #[arg(long, hide = true, default_value = "")]
+    pub aname: OsString,
+}
+
+/// Reads a URL from bytes: a path in it need not be UTF-8.
+fn url_parser() -> impl TypedValueParser<Value = Url> {
+    OsStringValueParser::new().try_map(|text| Url::parse(text.as_bytes()))
+}
+
+/// Reads a number of bytes with an optional K or M.
+fn parse_msize(text: &str) -> Result<u32, String> {
+    let (digits, unit) = match text.strip_suffix(['K', 'k']) {
+        Some(digits) => (digits, 1 << 10),
+        None => text
+            .strip_suffix(['M', 'm'])
+            .map_or((text, 1), |digits| (digits, 1 << 20)),
+    };
+    let bytes = digits
+        .parse::<u32>()
+        .ok()
+        .and_then(|count| count.checked_mul(unit));
+    bytes
+        .filter(|bytes| MSIZE_RANGE.contains(bytes))
+        .ok_or_else(|| {
+            format!("expected a number from 4096 to 16M, with K or M if you like, came {text:?}")
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Args, HostPort, parse_msize};
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_definition_is_sound() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn sizes_with_and_without_units() {
+        assert_eq!(parse_msize("4096"), Ok(4096));
+        assert_eq!(parse_msize("64K"), Ok(65536));
+        assert_eq!(parse_msize("16m"), Ok(16 << 20));
+        for text in [
+            "",
+            "K",
+            "4095",
+            "3K",
+            "17M",
+            "16777217",
+            "-1",
+            "1G",
+            "4294967295M",
+            "1 M",
+        ] {
+            assert!(parse_msize(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn hosts_with_ports() {
+        for text in ["localhost:564", "0.0.0.0:0", "[::1]:9"] {
+            assert_eq!(
+                text.parse::<HostPort>().map(|it| it.to_string()),
+                Ok(text.to_owned())
+            );
+        }
+        for text in [
+            "",
+            "localhost",
+            ":564",
+            "::1:564",
+            "[]:1",
+            "[::1]",
+            "h:65536",
+            "h:x",
+        ] {
+            assert!(text.parse::<HostPort>().is_err(), "{text}");
+        }
+    }
+}

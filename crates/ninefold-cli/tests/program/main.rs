@@ -1,0 +1,8 @@
+//! The built program, run as its users run it: wrong usage, and every client command against
+//! `ninefold serve`.
+
+mod listing;
+mod server;
+mod transfer;
+mod tree;
+mod usage;

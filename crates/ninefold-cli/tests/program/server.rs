@@ -1,0 +1,122 @@
+//! A served folder for a test, and the program to look into it.
+//!
+//! It only starts and stops things; what has to hold stands in the tests.
+
+use std::ffi::OsStr;
+use std::io::{BufRead, BufReader};
+use std::path::PathBuf;
+use std::process::{Child, ChildStdout, Command, Output, Stdio};
+
+use tempfile::TempDir;
+
+/// The program, with no arguments yet and nothing to read.
+pub fn ninefold() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ninefold"));
+    command.stdin(Stdio::null()).env_remove("NINEFOLD_LOG");
+    command
+}
+
+/// Runs the program to its end.
+pub fn run<I: AsRef<OsStr>>(args: impl IntoIterator<Item = I>) -> Output {
+    ninefold().args(args).output().expect("the program starts")
+}
+
+/// What the program wrote to standard error.
+pub fn complaint(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// Standard output of a run that has to succeed in silence.
+pub fn success(output: Output) -> Vec<u8> {
+    assert!(
+        output.status.success(),
+        "{:?}: {}",
+        output.status,
+        complaint(&output)
+    );
+    assert_eq!(complaint(&output), "");
+    output.stdout
+}
+
+/// Standard error of a run that has to fail, and to say so in one line.
+pub fn failure(output: &Output) -> String {
+    let said = complaint(output);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(
+        said.starts_with("ninefold: ") && said.lines().count() == 1,
+        "{said}"
+    );
+    said
+}
+
+/// A folder that is served until the test ends.
+pub struct Served {
+    server: Child,
+    /// The server keeps writing to it; closed, it would fail.
+    _announcements: BufReader<ChildStdout>,
+    dir: TempDir,
+    /// What `listening on` named.
+    pub url: String,
+}
+
+impl Served {
+    /// On a unix socket.
+    pub fn start() -> Self {
+        Self::start_with(&["--unix", "socket"])
+    }
+
+    /// With these arguments; relative paths in them are in a directory of the test's own.
+    pub fn start_with(args: &[&str]) -> Self {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        std::fs::create_dir(dir.path().join("export")).expect("a directory");
+        let mut server = ninefold()
+            .current_dir(dir.path())
+            .arg("serve")
+            .args(args)
+            .arg("export")
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the server starts");
+        let stdout = server.stdout.take().expect("a pipe was asked for");
+        let mut announcements = BufReader::new(stdout);
+        let url = announced(&mut announcements);
+        Self {
+            server,
+            _announcements: announcements,
+            dir,
+            url,
+        }
+    }
+
+    /// A path in the served folder, on this side of the server.
+    pub fn host(&self, path: impl AsRef<OsStr>) -> PathBuf {
+        self.dir.path().join("export").join(path.as_ref())
+    }
+
+    /// The URL of a path in the served folder.
+    pub fn at(&self, path: &str) -> String {
+        format!("{}/{path}", self.url)
+    }
+
+    /// Runs a client command whose last argument is a path in the served folder.
+    pub fn run(&self, args: &[&str], path: &str) -> Output {
+        let url = self.at(path);
+        run(args.iter().copied().chain([&url[..]]))
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        // A server that ended by itself has failed the test already.
+        let _ = self.server.kill();
+        let _ = self.server.wait();
+    }
+}
+
+fn announced(from: &mut impl BufRead) -> String {
+    let mut line = String::new();
+    from.read_line(&mut line).expect("a line of text");
+    let url = line.trim_end().strip_prefix("listening on ");
+    url.unwrap_or_else(|| panic!("expected the server to listen, it said {line:?}"))
+        .to_owned()
+}

@@ -1,0 +1,100 @@
+//! Wrong usage ends with status 2, servers that are not there with 1, help with 0.
+
+use crate::server::{complaint, failure, run};
+use std::io::{Read, Write};
+use std::os::unix::net::UnixListener;
+
+#[test]
+fn wrong_usage_is_status_2() {
+    let cases: [(&[&str], &str); 14] = [
+        (&[], "Usage: ninefold"),
+        (&["frobnicate"], "unrecognized subcommand"),
+        (&["ls"], "<URL>"),
+        (&["cat"], "<URL>"),
+        (&["put", "-"], "<URL>"),
+        (
+            &["ls", "/tmp"],
+            "expected unix:///path or tcp://host:port/path, came \"/tmp\"",
+        ),
+        (
+            &["ls", "tcp://:9/"],
+            "expected a host after tcp://, came \":9\"",
+        ),
+        (
+            &["cat", "tcp://h:99999/"],
+            "expected a port from 1 to 65535, came \":99999\"",
+        ),
+        (
+            &["rm", "unix:///a%g1"],
+            "expected two hexadecimal digits after %, came \"g1\"",
+        ),
+        (&["serve"], "<DIR>"),
+        (
+            &["serve", "--msize-max", "32M", "."],
+            "expected a number from 4096 to 16M",
+        ),
+        (
+            &["serve", "--tcp", "::1:564", "."],
+            "expected HOST:PORT, with IPv6 addresses in brackets",
+        ),
+        (&["serve", "--security-model", "magic", "."], "passthrough"),
+        (&["serve", "--log", "loud", "."], "trace"),
+    ];
+    for (args, want) in cases {
+        let output = run(args);
+        let said = complaint(&output);
+        assert_eq!(output.status.code(), Some(2), "{args:?}: {said}");
+        assert!(said.contains(want), "{args:?}: {said}");
+        assert!(output.stdout.is_empty(), "{args:?}");
+    }
+}
+
+#[test]
+fn help_and_version_are_status_0() {
+    for args in [
+        &["--help"][..],
+        &["--version"],
+        &["serve", "--help"],
+        &["put", "--help"],
+    ] {
+        let output = run(args);
+        assert_eq!(output.status.code(), Some(0), "{args:?}");
+        assert!(
+            String::from_utf8_lossy(&output.stdout).contains("ninefold"),
+            "{args:?}"
+        );
+    }
+}
+
+#[test]
+fn a_server_that_is_not_there() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let base = dir.path().display();
+
+    let said = failure(&run(["ls", &format!("unix://{base}/none/x")]));
+    assert!(said.contains(&format!(
+        "ninefold: listing unix://{base}/none/x: expected a unix socket"
+    )));
+
+    drop(UnixListener::bind(dir.path().join("dead")).expect("a socket"));
+    let said = failure(&run(["stat", &format!("unix://{base}/dead/x")]));
+    assert!(said.contains("expected a server at unix://"), "{said}");
+    assert!(said.contains("Connection refused"), "{said}");
+}
+
+#[test]
+fn a_server_that_says_nothing_sensible() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let listener = UnixListener::bind(dir.path().join("s")).expect("a socket");
+    std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().expect("a client");
+        stream.write_all(b"\xff\xff\xff\xff\x1b[2J").expect("room");
+        // Closing before the client has sent its request would be another story.
+        stream.read_to_end(&mut Vec::new()).expect("the end");
+    });
+    let said = failure(&run(["ls", &format!("unix://{}/s", dir.path().display())]));
+    assert!(
+        said.contains("the server sent the size field 4294967295"),
+        "{said}"
+    );
+}
