@@ -163,3 +163,23 @@ fn links_that_go_round_are_given_up() {
         Err(Error::TooManyLinks { .. })
     ));
 }
+
+#[test]
+fn a_server_without_unlinkat_removes_by_fid() {
+    let (client, requests) = session(|tag, request| match request {
+        Request::Unlinkat { .. } => Some(frame(tag, &Reply::Lerror { ecode: 95 })),
+        Request::Remove { .. } => Some(frame(tag, &Reply::Remove {})),
+        _ => None,
+    });
+    client.remove("a/b").expect("removed");
+    drop(client);
+    let said: Vec<String> = requests.iter().collect();
+    let removed = said
+        .iter()
+        .position(|it| it == "Remove { fid: 2 }")
+        .expect("a Tremove");
+    assert!(
+        said[removed..].iter().all(|it| it != "Clunk { fid: 2 }"),
+        "{said:?}"
+    );
+}
