@@ -209,9 +209,7 @@ impl Writer<'_> {
         if i64::try_from(size).is_err() {
             return Err(Errno::INVAL);
         }
-        if let Some(file) = open
-            && file.access().writes()
-        {
+        if let Some(file) = open.filter(|file| file.access().writes()) {
             return file.truncate(size);
         }
         match node.file_type() {

@@ -42,7 +42,7 @@ impl Range {
     /// # Errors
     /// EINVAL when it starts or ends past the largest offset of a file.
     pub fn new(start: u64, length: u64) -> Result<Self> {
-        let largest = i64::MAX.cast_unsigned();
+        let largest = i64::MAX.unsigned_abs();
         if start > largest {
             return Err(Errno::INVAL);
         }

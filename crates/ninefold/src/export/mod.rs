@@ -179,9 +179,7 @@ impl Export {
         if stat.id == self.root.id() {
             return Ok(Arc::clone(&self.root));
         }
-        if let Some(place) = dir.place()
-            && place.parent().id() == stat.id
-        {
+        if let Some(place) = dir.place().filter(|place| place.parent().id() == stat.id) {
             return Ok(Arc::clone(place.parent()));
         }
         let parent = Arc::new(Node::new(fd, &stat, None));
@@ -218,12 +216,10 @@ impl Export {
         if node.id() == self.root.id() {
             return Err(Errno::BUSY);
         }
-        if let Some(place) = node.place()
-            && place.names(node)?
-        {
-            return Ok(place.clone());
+        match node.place() {
+            Some(place) if place.names(node)? => Ok(place.clone()),
+            _ => self.locate_by_hint(node),
         }
-        self.locate_by_hint(node)
     }
 
     /// Follows the host's own idea of the path down from the root, one component at a time.

@@ -30,7 +30,7 @@ pub(super) fn kind(file_type: FileType) -> u8 {
 pub(super) fn version(stat: &Stat) -> u32 {
     let mut mixed = stat.size.rotate_left(32);
     for Time { sec, nsec } in [stat.mtime, stat.ctime] {
-        mixed = (mixed ^ sec.cast_unsigned()).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        mixed = (mixed ^ u64::from_ne_bytes(sec.to_ne_bytes())).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         mixed = (mixed ^ u64::from(nsec)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     }
     u32::try_from(mixed >> 32).unwrap_or(1).max(1)

@@ -57,7 +57,7 @@ fn basic(stat: &Stat, iounit: u32) -> Attr {
 }
 
 fn seconds(time: Time) -> (u64, u64) {
-    (time.sec.cast_unsigned(), time.nsec.into())
+    (u64::from_le_bytes(time.sec.to_le_bytes()), time.nsec.into())
 }
 
 /// The most data of one message in whole blocks of the host: programs size their buffers by it, so
@@ -127,7 +127,7 @@ fn new_time(change: bool, given: bool, sec: u64, nsec: u64) -> Result<SetTime> {
         .filter(|nsec| *nsec < 1_000_000_000);
     let nsec = nsec.ok_or(rustix::io::Errno::INVAL)?;
     Ok(SetTime::To(Time {
-        sec: sec.cast_signed(),
+        sec: i64::from_le_bytes(sec.to_le_bytes()),
         nsec,
     }))
 }

@@ -150,10 +150,17 @@ impl Table {
                 self.make_ready(tag);
             }
         }
-        if self.open.is_empty()
-            && let Some(frame) = self.version.take()
-            && let Some(header) = Header::peek(&frame)
-        {
+        if self.open.is_empty() {
+            self.ready_version();
+        }
+    }
+
+    /// Readies the Tversion that has waited for all else to end.
+    fn ready_version(&mut self) {
+        let Some(frame) = self.version.take() else {
+            return;
+        };
+        if let Some(header) = Header::peek(&frame) {
             let ticket = self.issue(header, &frame, State::Running);
             self.ready.push_back((ticket, frame));
         }
