@@ -110,6 +110,11 @@ impl Ctx {
         !(self.model == Model::None && self.unprivileged)
     }
 
+    /// The server can do no more than the modes and the host let its own user do.
+    pub(crate) fn server_is_bound(&self) -> bool {
+        self.unprivileged && matches!(self.model, Model::Passthrough | Model::None)
+    }
+
     /// The host sees owner, mode, type and attributes as the guest does.
     pub(crate) fn host_sees_metadata(&self) -> bool {
         matches!(self.model, Model::Passthrough | Model::None)

@@ -279,3 +279,25 @@ pub(crate) fn xattr_list_size(path: &Path) -> Result<usize, Errno> {
 fn c_string(bytes: &[u8]) -> Result<CString, Errno> {
     CString::new(bytes).map_err(|_| Errno::INVAL)
 }
+
+/// Writes through a shared mapping of the file's first pages.
+pub(crate) fn write_mapped(fd: impl AsFd, at: usize, data: &[u8]) -> Result<(), Errno> {
+    use rustix::mm::MapFlags;
+    use rustix::mm::ProtFlags;
+    let length = at + data.len();
+    let access = ProtFlags::READ | ProtFlags::WRITE;
+    // SAFETY: a new mapping of `length` bytes is made where the kernel likes, copied to within its bounds
+    // while it exists, and removed once. The files mapped here are at least that long.
+    unsafe {
+        let start = rustix::mm::mmap(
+            std::ptr::null_mut(),
+            length,
+            access,
+            MapFlags::SHARED,
+            fd,
+            0,
+        )?;
+        std::ptr::copy_nonoverlapping(data.as_ptr(), start.cast::<u8>().add(at), data.len());
+        rustix::mm::munmap(start, length)
+    }
+}

@@ -127,12 +127,6 @@ impl Peer {
         self.must(&[b"close", &fd.word()]).map(drop)
     }
 
-    pub(crate) fn dup(&self, fd: PeerFd) -> Result<PeerFd> {
-        Ok(PeerFd(
-            number_of(&self.must(&[b"dup", &fd.word()])?).context("descriptor")?,
-        ))
-    }
-
     /// Asks for a lock and does not wait for it.
     pub(crate) fn lock(
         &self,

@@ -47,10 +47,6 @@ fn act(fds: &mut Fds, words: &[Vec<u8>]) -> Reply {
         }
         [b"adopt", fd] => Ok(keep(fds, sys::adopt(number(fd)?))),
         [b"close", fd] => fds.remove(&number(fd)?).map(|_| vec![]).ok_or(Errno::BADF),
-        [b"dup", fd] => {
-            let copy = rustix::io::fcntl_dupfd_cloexec(held(fds, fd)?, 3)?;
-            Ok(keep(fds, copy))
-        }
         [b"lock" | b"wait" | b"getlk", fd, ref lock @ ..] => locks(words[0], held(fds, fd)?, lock),
         [b"pread", fd, length, at] => {
             let mut buffer = vec![0; number(length)?];

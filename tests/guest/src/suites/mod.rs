@@ -1,19 +1,25 @@
 //! The suites: tables of rows.
 
+mod bigio;
 mod hostlocks;
 mod lifetime;
 mod locks;
+mod names;
+mod readdir;
 mod xattr;
 
 use crate::row::Row;
 
 type Rows = fn() -> Vec<Row>;
 
-const SUITES: [(&str, Rows); 4] = [
+const SUITES: [(&str, Rows); 7] = [
     ("lifetime", lifetime::rows),
     ("locks", locks::rows),
     ("hostlocks", hostlocks::rows),
     ("xattr", xattr::rows),
+    ("names", names::rows),
+    ("bigio", bigio::rows),
+    ("readdir", readdir::rows),
 ];
 
 /// The names of all suites there are.

@@ -47,6 +47,7 @@ pub(super) fn rows() -> Vec<Row> {
         Row::new("acl/many-entries", many_entries),
         Row::new("acl/remove", remove),
         Row::new("acl/minimal-is-the-mode", minimal),
+        Row::new("acl/minimal-where-there-was-none", minimal_at_first),
         Row::new("acl/malformed", malformed),
         Row::new("acl/default-on-a-file", default_on_file),
         Row::new("acl/default-set-get-remove", default),
@@ -153,6 +154,19 @@ fn minimal(ctx: &Ctx) -> Result<()> {
         &[Errno::NODATA],
     )?;
     same("mode by the other client", mode_of(&ctx.b(FILE))?, 0o614)
+}
+
+/// The client writes an empty attribute over one that is not there.
+fn minimal_at_first(ctx: &Ctx) -> Result<()> {
+    let path = file(ctx)?;
+    let minimal = [(Tag::Owner, 6), (Tag::OwningGroup, 2), (Tag::Other, 1)];
+    set_xattr(&path, acl::ACCESS, &acl::encode(&minimal)).context("set one without names")?;
+    same("mode", mode_of(&ctx.b(FILE))?, 0o621)?;
+    fails(
+        "what the mode says as well",
+        xattr(&path, acl::ACCESS),
+        &[Errno::NODATA],
+    )
 }
 
 fn malformed(ctx: &Ctx) -> Result<()> {

@@ -4,12 +4,12 @@ use std::process::Command;
 
 use anyhow::Context;
 use anyhow::Result;
+use rustix::fs::OFlags;
 use rustix::fs::XattrFlags;
 use rustix::fs::lremovexattr;
 use rustix::fs::lsetxattr;
 use rustix::io::Errno;
 
-use crate::cli::Model;
 use crate::ctx::Ctx;
 use crate::ctx::Who;
 use crate::expect::fails;
@@ -17,6 +17,7 @@ use crate::expect::holds;
 use crate::expect::same;
 use crate::expect::same_bytes;
 use crate::expect::skip;
+use crate::files;
 use crate::files::set_xattr;
 use crate::files::xattr;
 use crate::files::xattr_names;
@@ -53,13 +54,14 @@ pub(super) fn rows() -> Vec<Row> {
         Row::new("security/malformed-capability", malformed_capability),
         Row::new("security/setcap-getcap", setcap),
         Row::new("security/write-drops-capability", write_drops),
+        Row::new("security/truncate-drops-capability", truncate_drops),
         Row::new("security/chown-drops-capability", chown_drops),
     ]
 }
 
 /// Without privileges a server that keeps attributes as they are has neither of these.
 fn needs_privilege(ctx: &Ctx) -> Result<()> {
-    if ctx.unprivileged && matches!(ctx.model, Model::Passthrough | Model::None) {
+    if ctx.server_is_bound() {
         return skip("only root may write trusted.* and security.* on the host");
     }
     Ok(())
@@ -229,13 +231,29 @@ fn setcap(ctx: &Ctx) -> Result<()> {
     )
 }
 
-/// A changed program does not keep what was given to the old one.
+/// A changed program does not keep what was given to the old one. Here the host's kernel sees to it.
 fn write_drops(ctx: &Ctx) -> Result<()> {
+    needs_privilege(ctx)?;
+    if !ctx.host_sees_metadata() {
+        return skip("the model keeps capabilities where the host's kernel does not drop them");
+    }
+    let path = file(ctx)?;
+    set_xattr(&path, CAPABILITY, &NET_RAW).context("setxattr")?;
+    files::write_at(files::open(&path, OFlags::WRONLY).context("open")?, b"x", 0)?;
+    fails("after a write", xattr(&path, CAPABILITY), &[Errno::NODATA])
+}
+
+/// Here the client's kernel sees to it, if it learns that there is one.
+fn truncate_drops(ctx: &Ctx) -> Result<()> {
     needs_privilege(ctx)?;
     let path = file(ctx)?;
     set_xattr(&path, CAPABILITY, &NET_RAW).context("setxattr")?;
     ctx.put(Who::This, "file", b"changed")?;
-    fails("after a write", xattr(&path, CAPABILITY), &[Errno::NODATA])
+    fails(
+        "after truncation",
+        xattr(&path, CAPABILITY),
+        &[Errno::NODATA],
+    )
 }
 
 fn chown_drops(ctx: &Ctx) -> Result<()> {
