@@ -242,8 +242,8 @@ impl Channel {
                 Ok(receiving) => return Some(receiving),
                 Err(TryLockError::Poisoned(poisoned)) => return Some(poisoned.into_inner()),
                 Err(TryLockError::WouldBlock) if self.is_receiving() => return None,
-                // Cutting a frame takes less than a microsecond.
-                Err(TryLockError::WouldBlock) => std::hint::spin_loop(),
+                // Cutting a frame takes less than a microsecond, if its thread is running.
+                Err(TryLockError::WouldBlock) => std::thread::yield_now(),
             }
         }
     }
@@ -290,9 +290,9 @@ impl Channel {
         if receiving.drained && !edge && !self.is_held() && !self.try_hold(receiving) {
             return Received::Nothing;
         }
+        self.receiving.store(true, Ordering::SeqCst);
         self.flush();
         let wait = self.is_held();
-        self.receiving.store(wait, Ordering::SeqCst);
         let received = receiving.rx.receive(self.socket.as_fd(), wait);
         self.receiving.store(false, Ordering::SeqCst);
         self.progress.fetch_add(1, Ordering::Relaxed);
