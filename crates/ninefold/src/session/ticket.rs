@@ -14,6 +14,9 @@ use ninefold_wire::{HEADER_LEN, Header, NOFID};
 use crate::export::WaitId;
 use crate::locked;
 
+/// Bytes of a Tclunk or Tremove: the header and `fid[4]`.
+const LAST_LEN: usize = HEADER_LEN + 4;
+
 /// A request under way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ticket {
@@ -251,7 +254,8 @@ impl Table {
 
     fn admit_last(&mut self, header: Header, frame: &[u8]) -> Admission {
         let [fid, _] = fids_of(header, frame);
-        if self.is_busy(fid, u64::MAX) {
+        // A frame that waits is kept: only one that is sound, for that one is short.
+        if frame.len() == LAST_LEN && self.is_busy(fid, u64::MAX) {
             self.issue(header, frame, State::Waiting(frame.to_vec()));
             return Admission::Waits;
         }

@@ -204,6 +204,28 @@ fn a_waiting_clunk_can_be_flushed() {
 }
 
 #[test]
+fn only_a_sound_clunk_can_wait() {
+    let share = share();
+    let mut client = locker(&share);
+    let early = frame(5, &read());
+    let reading = run(client.admit(&early));
+    // A frame that waits is kept: 65,535 long ones would be more than a server has.
+    for number in [120, 122] {
+        let long = raw_frame(
+            7,
+            number,
+            &[&1u32.to_le_bytes()[..], &[0; 100_000]].concat(),
+        );
+        let ticket = run(client.admit(&long));
+        client.serve(ticket, &long);
+        assert_eq!(client.heard(), [(R_LERROR, 7)]);
+    }
+    client.serve(reading, &early);
+    assert_eq!(client.heard(), [(R_READ, 5)]);
+    assert!(client.read(1, 0, 1).is_ok(), "no fid was lost");
+}
+
+#[test]
 fn a_tag_in_use_is_a_violation() {
     let share = share();
     let mut client = locker(&share);
