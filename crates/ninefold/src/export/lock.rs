@@ -18,6 +18,10 @@ use crate::sys::{FileId, Result};
 /// Most locks and waiting requests on one file; ENOLCK beyond.
 const PER_FILE_MAX: usize = 16384;
 
+/// How often one release looks through the waiters. More is the work of a client that builds a
+/// chain on purpose; who is left over is told after its time that it is blocked.
+const GRANT_PASSES: usize = 8;
+
 /// Shared or exclusive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LockKind {
@@ -261,11 +265,23 @@ impl FileLocks {
         self.held.push(lock);
     }
 
-    /// Grants what has become free, in the order of asking.
+    /// Grants what has become free, in the order of asking. A grant can free more, when a read lock
+    /// takes the place of the owner's write lock: then those before it have to be looked at again.
     fn grant(&mut self, wakes: &mut Vec<Wake>) {
+        for _ in 0..GRANT_PASSES {
+            if !self.grant_once(wakes) {
+                return;
+            }
+        }
+    }
+
+    /// Returns whether a read lock was granted, which alone can free more.
+    fn grant_once(&mut self, wakes: &mut Vec<Wake>) -> bool {
         let mut still = VecDeque::new();
+        let mut weaker = false;
         for waiter in std::mem::take(&mut self.waiting) {
             if self.is_free(&waiter.wanted) {
+                weaker |= waiter.wanted.kind == LockKind::Read;
                 self.put(waiter.wanted);
                 wakes.push((waiter.wait, Woken::Granted));
             } else {
@@ -273,6 +289,7 @@ impl FileLocks {
             }
         }
         self.waiting = still;
+        weaker
     }
 
     /// Takes out the waiters that `gone` picks.

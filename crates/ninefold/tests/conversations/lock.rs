@@ -196,6 +196,21 @@ fn a_weaker_lock_lets_readers_in() {
 }
 
 #[test]
+fn a_granted_waiter_lets_others_in_too() {
+    let share = share();
+    let (mut one, mut two, mut three) = (locker(&share), locker(&share), locker(&share));
+    // One holds the end, two all before it. Three waits to read the beginning, and two to read
+    // all: when two is granted, its write lock is gone and three's turn has come as well.
+    one.lock(1, WRITE, 0, range(10, 0, 1)).expect("a lock");
+    two.lock(1, WRITE, 0, range(0, 10, 1)).expect("a lock");
+    wait(&mut three, 5, READ, range(0, 1, 1));
+    wait(&mut two, 6, READ, range(0, 0, 1));
+    one.lock(1, UNLOCK, 0, range(0, 0, 1)).expect("an unlock");
+    assert_eq!(statuses(&mut two), [(6, SUCCESS)]);
+    assert_eq!(statuses(&mut three), [(5, SUCCESS)]);
+}
+
+#[test]
 fn locks_go_with_the_fid_that_took_them() {
     let share = share();
     let (mut one, mut two) = (locker(&share), locker(&share));
