@@ -55,7 +55,7 @@ impl OpenMode {
     /// Whether it can change anything.
     #[must_use]
     pub fn changes(self) -> bool {
-        self.access.writes() || self.truncate || self.append
+        self.access.writes() || self.truncate
     }
 
     pub(super) fn flags(self) -> OFlags {

@@ -124,5 +124,7 @@ fn everything_can_be_read() {
     client.fsync(1, Some(0)).expect("an fsync");
     let lock = crate::verbs::range(0, 0, 1);
     assert_eq!(client.lock(1, 0, 0, lock), Ok(0));
+    // Appending has no meaning without writing, and does no harm.
+    client.open(5, "file", RDONLY | open::APPEND);
     assert_eq!(state(&share.path("")), before);
 }
