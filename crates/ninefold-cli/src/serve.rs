@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::{self, Write};
 use std::net::{IpAddr, SocketAddr};
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -97,36 +97,51 @@ fn absolute(path: &Path) -> anyhow::Result<PathBuf> {
     std::path::absolute(path).with_context(|| format!("cannot use the path {}", path.display()))
 }
 
-/// `RUNTIME/ninefold/NAME.sock`, by the name of the folder, in a directory that is this user's.
+/// `RUNTIME/ninefold/NAME.sock`, by the name of the folder.
 fn default_socket(dir: &Path) -> anyhow::Result<PathBuf> {
-    let runtime = runtime_dir();
-    let folder = runtime.join("ninefold");
-    fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(&folder)
-        .with_context(|| {
-            format!(
-                "cannot make {} (choose a place with --unix)",
-                folder.display()
-            )
-        })?;
     let real = fs::canonicalize(dir).with_context(|| format!("cannot find {}", dir.display()))?;
     let mut name = real.file_name().unwrap_or("root".as_ref()).to_owned();
     name.push(".sock");
+    let folder = runtime_dir();
+    make_private(&folder).with_context(|| {
+        format!(
+            "cannot use {} (choose a place with --unix)",
+            folder.display()
+        )
+    })?;
     Ok(folder.join(name))
 }
 
+/// A directory for this user's sockets.
 fn runtime_dir() -> PathBuf {
-    if let Some(dir) = std::env::var_os("XDG_RUNTIME_DIR").filter(|dir| !dir.is_empty()) {
-        return dir.into();
-    }
     let user = rustix::process::geteuid();
-    if user.is_root() {
-        "/run".into()
+    let given = std::env::var_os("XDG_RUNTIME_DIR").filter(|dir| !dir.is_empty());
+    let runtime = match given {
+        Some(dir) => dir.into(),
+        None if user.is_root() => PathBuf::from("/run"),
+        None => PathBuf::from(format!("/run/user/{}", user.as_raw())),
+    };
+    if runtime.is_dir() {
+        runtime.join("ninefold")
     } else {
-        format!("/run/user/{}", user.as_raw()).into()
+        // No login session: a directory in /tmp, which must be checked to be ours.
+        std::env::temp_dir().join(format!("ninefold-{}", user.as_raw()))
     }
+}
+
+/// Makes a directory that is nobody else's, or makes sure that it is one.
+fn make_private(folder: &Path) -> anyhow::Result<()> {
+    match fs::DirBuilder::new().mode(0o700).create(folder) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+        made => return Ok(made?),
+    }
+    let found = fs::symlink_metadata(folder)?;
+    let ours = found.is_dir() && found.uid() == rustix::process::geteuid().as_raw();
+    anyhow::ensure!(
+        ours && found.mode() & 0o022 == 0,
+        "expected a directory of this user's that nobody else may write to"
+    );
+    Ok(())
 }
 
 /// What a user has to know to mount from this listener.

@@ -3,6 +3,7 @@
 
 mod listing;
 mod server;
+mod serving;
 mod transfer;
 mod tree;
 mod usage;

@@ -32,8 +32,19 @@ pub enum ListenError {
     #[error("cannot listen on tcp://{0}: expected HOST:PORT with a host that has an address: {1}")]
     NoAddress(String, io::Error),
     /// The host refused.
-    #[error("cannot listen on {0}: {1}")]
+    #[error("cannot listen on {0}: expected {expected}: {1}", expected = expected(.1))]
     Host(String, io::Error),
+}
+
+/// What would have helped.
+fn expected(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => "an address that no other program listens on",
+        io::ErrorKind::AddrNotAvailable => "an address of this host",
+        io::ErrorKind::PermissionDenied => "a place that this user may listen on",
+        io::ErrorKind::NotFound => "a directory that exists",
+        _ => "a usable address",
+    }
 }
 
 /// A listening socket.

@@ -47,7 +47,7 @@ pub struct ExportOptions {
 #[derive(Debug, thiserror::Error)]
 pub enum ExportError {
     /// The folder cannot be opened.
-    #[error("cannot share {path}: expected a directory that this user may open: {source}")]
+    #[error("cannot share {path}: expected a directory that this user may open")]
     Open {
         /// The folder as given.
         path: PathBuf,
