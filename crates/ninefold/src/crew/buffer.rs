@@ -39,6 +39,14 @@ impl Buffer {
         &mut self.bytes[self.start..end]
     }
 
+    /// Puts a frame at the start, whatever its size.
+    pub(super) fn fill(&mut self, frame: &[u8]) {
+        if self.len() < frame.len() {
+            *self = Self::new(frame.len(), self.head);
+        }
+        self.bytes_mut()[..frame.len()].copy_from_slice(frame);
+    }
+
     /// Grows to `len` bytes, keeping the bytes of `kept` and moving them to the start.
     pub(super) fn regrow(&mut self, len: usize, kept: std::ops::Range<usize>) {
         let mut grown = Self::new(len, self.head);

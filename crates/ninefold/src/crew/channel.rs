@@ -218,8 +218,7 @@ impl Channel {
                 return Next::Nothing;
             }
             if let Some((ticket, frame)) = self.session.take_ready() {
-                // Only short requests ever wait: they fit the smallest buffer.
-                worker.frame.bytes_mut()[..frame.len()].copy_from_slice(&frame);
+                worker.frame.fill(&frame);
                 return Next::Serve(ticket, frame.len());
             }
             let Some(mut receiving) = self.try_receiving() else {

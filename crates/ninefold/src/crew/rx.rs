@@ -94,10 +94,7 @@ impl Rx {
             (self.start, self.end) = (0, rest.len());
             return;
         }
-        if into.len() < len {
-            *into = Buffer::new(len, WRITE_HEADER_LEN);
-        }
-        into.bytes_mut()[..len].copy_from_slice(self.frame(len));
+        into.fill(self.frame(len));
         self.skip(len);
     }
 
