@@ -1,5 +1,6 @@
 //! The suites: tables of rows.
 
+mod apps;
 mod bigio;
 mod hostlocks;
 mod lifetime;
@@ -12,7 +13,7 @@ use crate::row::Row;
 
 type Rows = fn() -> Vec<Row>;
 
-const SUITES: [(&str, Rows); 7] = [
+const SUITES: [(&str, Rows); 8] = [
     ("lifetime", lifetime::rows),
     ("locks", locks::rows),
     ("hostlocks", hostlocks::rows),
@@ -20,6 +21,7 @@ const SUITES: [(&str, Rows); 7] = [
     ("names", names::rows),
     ("bigio", bigio::rows),
     ("readdir", readdir::rows),
+    ("apps", apps::rows),
 ];
 
 /// The names of all suites there are.

@@ -45,9 +45,9 @@ fn bits(path: &Path) -> Result<u32> {
 
 fn every_bit(ctx: &Ctx, directory: bool) -> Result<()> {
     if directory {
-        ctx.mkdir(Who::This, "thing")?
+        ctx.mkdir(Who::This, "thing")?;
     } else {
-        ctx.put(Who::This, "thing", b"")?
+        ctx.put(Who::This, "thing", b"")?;
     }
     for mode in (0..12)
         .map(|bit| 1 << bit)
