@@ -18,7 +18,7 @@ const RECORD_MAX: usize = 280;
 pub struct Cursor {
     fd: OwnedFd,
     dev: u64,
-    /// Where the next getdents64(2) reads on.
+    /// Where the next getdents64(2) reads on; 2^64-1 when that is not known.
     at: u64,
     is_root: bool,
     locks: LockHold,
@@ -103,9 +103,12 @@ impl Export {
             return Ok(false);
         }
         cursor.seek(offset)?;
+        let room = room.max(RECORD_MAX);
         scratch.clear();
-        scratch.reserve(room.max(RECORD_MAX));
-        let records = scratch.spare_capacity_mut();
+        scratch.reserve(room);
+        let records = &mut scratch.spare_capacity_mut()[..room];
+        // The kernel moves on past all records that it gives, the client only past `last`.
+        cursor.at = u64::MAX;
         let (mut last, mut any) = (offset, false);
         let whole = self.each_record(cursor, records, |entry| {
             any = true;
@@ -115,9 +118,9 @@ impl Export {
             }
             taken
         });
-        // The kernel has moved on past all records that it gave; the client only past `last`.
-        let whole = whole?;
-        cursor.at = if whole { last } else { u64::MAX };
+        if whole? {
+            cursor.at = last;
+        }
         Ok(any)
     }
 
