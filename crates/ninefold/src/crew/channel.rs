@@ -58,6 +58,10 @@ pub(super) struct Channel {
     offered: AtomicBool,
     /// Threads here.
     threads: AtomicUsize,
+    /// A thread has come and found no place.
+    turned_away: AtomicBool,
+    /// The client sends no more: after the bytes that are left comes the end.
+    ended: AtomicBool,
     closed: AtomicBool,
     interest: Mutex<Interest>,
     held: AtomicBool,
@@ -119,6 +123,8 @@ impl Channel {
             pending: AtomicBool::new(false),
             offered: AtomicBool::new(false),
             threads: AtomicUsize::new(0),
+            turned_away: AtomicBool::new(false),
+            ended: AtomicBool::new(false),
             closed: AtomicBool::new(false),
             interest: Mutex::default(),
             held: AtomicBool::new(false),
@@ -184,17 +190,27 @@ impl Channel {
         if flags.contains(EventFlags::OUT) {
             self.drain();
         }
+        if flags.intersects(EventFlags::RDHUP | EventFlags::HUP | EventFlags::ERR) {
+            self.ended.store(true, Ordering::SeqCst);
+        }
         self.edge.store(true, Ordering::SeqCst);
         self.serve(worker);
     }
 
     /// Serves requests until there are none, or others have to have their turn.
     pub(super) fn serve(self: &Arc<Self>, worker: &mut Worker) {
-        if self.threads.fetch_add(1, Ordering::SeqCst) < self.crew.threads_per_channel() {
+        let places = self.crew.threads_per_channel();
+        if self.threads.fetch_add(1, Ordering::SeqCst) < places {
             self.serve_some(worker);
+        } else {
+            self.turned_away.store(true, Ordering::SeqCst);
         }
-        self.threads.fetch_sub(1, Ordering::SeqCst);
+        let taken = self.threads.fetch_sub(1, Ordering::SeqCst) - 1;
         self.flush();
+        // What brought a thread here that found no place may have come after the others' last look.
+        if taken < places && self.turned_away.swap(false, Ordering::SeqCst) && self.make_offer() {
+            self.crew.offer(self);
+        }
     }
 
     fn serve_some(self: &Arc<Self>, worker: &mut Worker) {
@@ -286,7 +302,9 @@ impl Channel {
     /// Gets more bytes, if there may be any.
     fn receive(self: &Arc<Self>, receiving: &mut Receiving) -> Received {
         let edge = self.edge.swap(false, Ordering::SeqCst);
-        if receiving.drained && !edge && !self.is_held() && !self.try_hold(receiving) {
+        // A short receive does not mean that the end has been seen, and no event tells of it again.
+        let quiet = receiving.drained && !edge && !self.ended.load(Ordering::SeqCst);
+        if quiet && !self.is_held() && !self.try_hold(receiving) {
             return Received::Nothing;
         }
         self.receiving.store(true, Ordering::SeqCst);

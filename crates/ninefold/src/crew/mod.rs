@@ -84,6 +84,8 @@ struct Shared {
 struct Door {
     listener: Listener,
     export: Arc<Export>,
+    /// Times that somebody was told of newcomers since the last look at the door.
+    knocks: AtomicUsize,
 }
 
 /// What one thread works with; kept from request to request.
@@ -140,6 +142,7 @@ impl Crew {
         let door = Arc::new(Door {
             listener,
             export: Arc::clone(export),
+            knocks: AtomicUsize::new(0),
         });
         locked(&shared.listeners).insert(id, Arc::clone(&door));
         let data = EventData::new_u64(id);
@@ -331,10 +334,23 @@ impl Shared {
         }
     }
 
+    /// Lets newcomers in. One thread does: when there are no descriptors left it stays at the door,
+    /// and the others are for those who are inside.
     fn accept(self: &Arc<Self>, id: u64) {
         let Some(door) = locked(&self.listeners).get(&id).cloned() else {
             return;
         };
+        if door.knocks.fetch_add(1, Ordering::SeqCst) > 0 {
+            return;
+        }
+        let mut heard = 1;
+        while heard > 0 {
+            self.accept_all(&door);
+            heard = door.knocks.fetch_sub(heard, Ordering::SeqCst) - heard;
+        }
+    }
+
+    fn accept_all(self: &Arc<Self>, door: &Door) {
         while !self.is_stopping() {
             match door.listener.accept() {
                 Ok(socket) => {
