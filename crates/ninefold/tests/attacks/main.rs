@@ -1,0 +1,14 @@
+//! Hostile and broken clients, and a hostile host, against a running server over unix sockets.
+//!
+//! Time limits only turn a hang into a failure; nothing is decided by them.
+
+mod blocked;
+#[path = "../common/mod.rs"]
+mod common;
+mod crowd;
+mod depth;
+mod descriptors;
+mod races;
+mod streams;
+mod vanish;
+mod vectors;
