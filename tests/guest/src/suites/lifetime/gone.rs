@@ -38,6 +38,8 @@ impl Cause {
 /// What to do with the descriptors afterwards.
 pub(super) struct Op {
     pub(super) name: &'static str,
+    /// Worth a row for each who may take the name away, not only for this client
+    pub(super) by_all: bool,
     /// The file is opened once with each of these while it still has its name
     pub(super) opens: &'static [OFlags],
     pub(super) run: fn(&Ctx, &Gone) -> Result<()>,
@@ -68,19 +70,33 @@ pub(super) const LINK: &str = "link";
 const NAME: &str = "file";
 const LENGTH: usize = 10_000;
 
+/// What shows by the remaining name.
+const SHOWS_BY_LINK: [&str; 7] = [
+    "write",
+    "truncate-shrink",
+    "reopen-truncate",
+    "link-count",
+    "fchmod",
+    "fsetxattr",
+    "linkat",
+];
+
 pub(super) fn rows() -> Vec<Row> {
-    let causes = [
-        (Cause::Unlinked, &Who::ALL[..]),
-        (Cause::Replaced, &Who::ALL[..]),
-        (Cause::ReplacedWithLink, &[Who::This]),
-    ];
     let mut rows = Vec::new();
-    for (cause, actors) in causes {
-        for &who in actors {
-            for op in file_io::OPS.iter().chain(file_meta::OPS) {
-                let name = format!("{}/{}/{}", cause.word(), who.word(), op.name);
-                rows.push(Row::new(name, move |ctx| play(ctx, cause, who, op)));
-            }
+    let mut add = |cause: Cause, who: Who, op: &'static Op| {
+        let name = format!("{}/{}/{}", cause.word(), who.word(), op.name);
+        rows.push(Row::new(name, move |ctx| play(ctx, cause, who, op)));
+    };
+    for op in file_io::OPS.iter().chain(file_meta::OPS) {
+        for who in Who::ALL
+            .into_iter()
+            .filter(|&who| op.by_all || who == Who::This)
+        {
+            add(Cause::Unlinked, who, op);
+            add(Cause::Replaced, who, op);
+        }
+        if SHOWS_BY_LINK.contains(&op.name) {
+            add(Cause::ReplacedWithLink, Who::This, op);
         }
     }
     rows
