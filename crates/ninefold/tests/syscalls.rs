@@ -1,0 +1,179 @@
+//! What a request costs: the system calls of the thread that serves it, counted by strace(1).
+
+mod common;
+
+use std::collections::HashMap;
+use std::fs;
+use std::io::ErrorKind;
+use std::path::Path;
+use std::process::Command;
+
+use common::{Server, getattr, walk};
+use ninefold_client::Connection;
+use ninefold_client::wire::Request;
+
+/// Requests of each kind that are counted.
+const REQUESTS: usize = 200;
+/// Requests until the connection has found its thread.
+const WARM_UP: usize = 50;
+/// Of a hundred, how many must cost just what they should: the others met the thread that looks at
+/// the clock, or the tracer was slow.
+const EXACT_MIN: usize = 90;
+/// Traces made at most.
+const ATTEMPTS: usize = 5;
+
+/// Whether strace runs here and may trace.
+fn can_trace() -> bool {
+    match Command::new("strace")
+        .args(["-o", "/dev/null", "true"])
+        .output()
+    {
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            panic!("expected strace on this machine, came none: install it (apt install strace)")
+        }
+        Err(error) => panic!("strace: {error}"),
+        Ok(traced) if traced.status.success() => true,
+        Ok(traced) => {
+            let why = String::from_utf8_lossy(&traced.stderr);
+            eprintln!("not proven: strace cannot trace here: {why}");
+            false
+        }
+    }
+}
+
+/// A Tstatfs stands in the trace for what no other request here does.
+fn mark(connection: &mut Connection) {
+    let statfs = Request::Statfs { fid: 0 };
+    connection.call(&statfs).expect("figures");
+}
+
+/// Thread and name of each call in the order of beginning, parted by the marks.
+fn phases(trace: &Path) -> Vec<Vec<(String, String)>> {
+    let text = fs::read_to_string(trace).expect("a trace");
+    let mut phases = vec![Vec::new()];
+    let mut marked = false;
+    for line in text.lines() {
+        let Some((thread, call)) = line.split_once(' ') else {
+            continue;
+        };
+        let name = call.trim_start().split('(').next().unwrap_or_default();
+        let is_name = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+        // A debug build looks whether a descriptor is open before it closes it.
+        if !name.bytes().all(is_name) || name == "fcntl" {
+            continue;
+        }
+        if name.starts_with("fstatfs") {
+            marked = true;
+        } else {
+            if marked && name == "sendto" {
+                // The answer to the mark.
+                phases.push(Vec::new());
+                marked = false;
+                continue;
+            }
+            let last = phases.last_mut().expect("at least one");
+            last.push((thread.to_owned(), name.to_owned()));
+        }
+    }
+    phases
+}
+
+/// For each reply, what its thread called since the one before, joined by spaces.
+fn costs(phase: &[(String, String)]) -> Vec<String> {
+    let mut since: HashMap<&str, Vec<&str>> = HashMap::new();
+    let mut costs = Vec::new();
+    for (thread, name) in phase {
+        let calls = since.entry(thread).or_default();
+        calls.push(name);
+        if ["sendto", "sendmsg"].contains(&&name[..]) {
+            costs.push(calls.join(" "));
+            calls.clear();
+        }
+    }
+    costs
+}
+
+/// A kind of request, what it should cost, and how many of [`REQUESTS`] cost just that.
+type Count = (&'static str, &'static str, usize);
+
+fn count(what: &'static str, wanted: &'static str, costs: &[String]) -> Count {
+    let exact = costs.iter().filter(|cost| *cost == wanted).count();
+    eprintln!("{what}: {exact} of {REQUESTS} cost exactly {wanted}");
+    (what, wanted, exact)
+}
+
+/// Makes the requests of one client, one at a time.
+fn be_served(server: &Server) {
+    let mut connection = server.session();
+    walk(&mut connection, 0, 1, &["file"]).expect("a walk");
+    for _ in 0..WARM_UP {
+        connection.call(&getattr(1)).expect("attributes");
+    }
+    mark(&mut connection);
+    for _ in 0..REQUESTS {
+        connection.call(&getattr(1)).expect("attributes");
+    }
+    mark(&mut connection);
+    for _ in 0..REQUESTS {
+        walk(&mut connection, 0, 2, &["file"]).expect("a walk");
+        connection.call(&getattr(2)).expect("attributes");
+        connection
+            .call(&Request::Clunk { fid: 2 })
+            .expect("a clunk");
+    }
+    mark(&mut connection);
+}
+
+fn trace() -> Vec<Count> {
+    let traces = tempfile::tempdir().expect("a temporary directory");
+    let trace = traces.path().join("trace");
+    let path = trace.to_str().expect("a path of text");
+    let wrap = ["strace", "-f", "-q", "-e", "trace=all", "-o", path];
+    let server = Server::with(&wrap, "8", |dir| {
+        fs::write(dir.join("file"), "content").expect("a file");
+    });
+    be_served(&server);
+    // Its end is the end of the trace.
+    drop(server);
+    let phases = phases(&trace);
+    let [_, getattrs, lives, _] = &phases[..] else {
+        panic!("expected 4 phases, came {}", phases.len());
+    };
+    eprintln!(
+        "all threads: {} calls for {REQUESTS} Tgetattrs",
+        getattrs.len()
+    );
+    let (getattrs, lives) = (costs(getattrs), costs(lives));
+    assert_eq!(
+        (getattrs.len(), lives.len()),
+        (REQUESTS, 3 * REQUESTS),
+        "a reply each"
+    );
+    vec![
+        count("Tgetattr", "recvfrom statx sendto", &getattrs),
+        count("Twalk of one name", "recvfrom openat2 statx sendto", &lives),
+        count("Tgetattr after it", "recvfrom statx sendto", &lives),
+        count("Tclunk", "recvfrom close sendto", &lives),
+    ]
+}
+
+#[test]
+fn a_quick_client_costs_no_call_too_many() {
+    if !can_trace() {
+        return;
+    }
+    // A machine that is busy with other things gives the client time to be no quick one.
+    for attempt in 1..=ATTEMPTS {
+        let counts = trace();
+        if counts
+            .iter()
+            .all(|count| count.2 * 100 >= REQUESTS * EXACT_MIN)
+        {
+            return;
+        }
+        assert!(
+            attempt < ATTEMPTS,
+            "expected {EXACT_MIN} in a hundred, came {counts:?}"
+        );
+    }
+}
