@@ -1,3 +1,54 @@
-//! What needs more than cargo.
+//! `cargo xtask`: what needs more than cargo.
+//!
+//! `guest` boots a real Linux in QEMU and lets its own 9p client judge the server; `test` runs everything there is.
+//! Not part of the product: nothing in `crates/` may need it, and it holds no test of its own subject, only the machinery.
+#![forbid(unsafe_code)]
 
-fn main() {}
+mod guest;
+mod places;
+mod process;
+mod stop;
+mod test;
+mod totals;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::Parser;
+
+use crate::totals::Totals;
+
+/// Tasks of the ninefold workspace.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+enum Task {
+    /// Boot a Linux guest, mount a share in it and run suites there
+    Guest(guest::Options),
+    /// Run every check and every test
+    Test(test::Options),
+}
+
+fn main() -> ExitCode {
+    let task = Task::parse();
+    match stop::install().and_then(|()| run(&task)) {
+        Ok(totals) => {
+            println!("{totals}");
+            if totals.is_success() {
+                ExitCode::SUCCESS
+            } else {
+                ExitCode::FAILURE
+            }
+        }
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(task: &Task) -> Result<Totals> {
+    match task {
+        Task::Guest(options) => guest::run(options),
+        Task::Test(options) => Ok(test::run(options)),
+    }
+}

@@ -1,0 +1,209 @@
+//! The server under test: ours, or another one that shows whether the machinery or the server is to blame.
+
+use std::io::ErrorKind;
+use std::net::Ipv4Addr;
+use std::net::TcpListener;
+use std::net::TcpStream;
+use std::path::Path;
+use std::path::PathBuf;
+use std::process::Command;
+use std::thread;
+use std::time::Duration;
+use std::time::Instant;
+
+use anyhow::Result;
+use anyhow::bail;
+use anyhow::ensure;
+use clap::ValueEnum;
+
+use crate::places;
+use crate::process::Running;
+use crate::process::TICK;
+use crate::stop;
+
+/// User and group `nobody` of Debian.
+pub const NOBODY: u32 = 65534;
+const START_LIMIT: Duration = Duration::from_secs(20);
+
+/// What the server says, in the directory beside the export.
+pub const LOG: &str = "server.log";
+
+/// How the server stores ownership; only those that mean something to a whole suite.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Model {
+    /// As the client says, which needs root
+    Passthrough,
+    /// As the server's own user can
+    None,
+}
+
+impl Model {
+    /// As on the command lines of server and suites.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Passthrough => "passthrough",
+            Self::None => "none",
+        }
+    }
+}
+
+/// What to start as the server.
+#[derive(Clone, Debug)]
+pub enum Choice {
+    /// Ours
+    Ninefold,
+    /// A command whose words may hold `{port}`, `{dir}` and `{model}`, and the aname it wants
+    Other { command: String, aname: String },
+}
+
+impl Choice {
+    /// `ninefold`, `diod`, or a command.
+    pub fn parse(text: &str) -> Self {
+        match text {
+            "ninefold" => Self::Ninefold,
+            "diod" => Self::Other {
+                command: "diod -f -n -c /dev/null -L stderr -l 127.0.0.1:{port} -e {dir}"
+                    .to_owned(),
+                aname: "{dir}".to_owned(),
+            },
+            command => Self::Other {
+                command: command.to_owned(),
+                aname: String::new(),
+            },
+        }
+    }
+
+    /// Packages of the workspace it is built from.
+    pub fn packages(&self) -> &'static [&'static str] {
+        match self {
+            Self::Ninefold => &["ninefold-cli"],
+            Self::Other { .. } => &[],
+        }
+    }
+}
+
+/// What a server is to share, and as whom.
+#[derive(Clone, Copy)]
+pub struct Task<'a> {
+    /// The directory to share.
+    pub export: &'a Path,
+    /// A directory for the log, and for a program that an unprivileged server can reach.
+    pub beside: &'a Path,
+    pub model: Model,
+    pub unprivileged: bool,
+}
+
+/// A server that listens.
+pub struct Server {
+    running: Running,
+    /// On the loopback address.
+    pub port: u16,
+    /// Mount option of the client; empty for none.
+    pub aname: String,
+}
+
+impl Server {
+    /// Starts it and waits until it listens.
+    pub fn start(choice: &Choice, task: Task<'_>) -> Result<Self> {
+        let port = free_port()?;
+        let fill = |text: &str| {
+            let text = text
+                .replace("{port}", &port.to_string())
+                .replace("{model}", task.model.name());
+            text.replace("{dir}", &task.export.display().to_string())
+        };
+        let (words, aname) = match choice {
+            Choice::Ninefold => (ours(task, port)?, String::new()),
+            Choice::Other { command, aname } => {
+                (command.split_whitespace().map(fill).collect(), fill(aname))
+            }
+        };
+        let running = Running::start_logged(
+            "server",
+            &command(&words, task.unprivileged),
+            &task.beside.join(LOG),
+        )?;
+        let mut server = Self {
+            running,
+            port,
+            aname,
+        };
+        server.wait_until_it_listens()?;
+        Ok(server)
+    }
+
+    /// An error if it has ended.
+    pub fn check(&mut self) -> Result<()> {
+        match self.running.ended()? {
+            Some(status) => bail!("the server ended by itself: {status}"),
+            None => Ok(()),
+        }
+    }
+
+    fn wait_until_it_listens(&mut self) -> Result<()> {
+        let deadline = Instant::now() + START_LIMIT;
+        while let Err(error) = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)) {
+            ensure!(
+                error.kind() == ErrorKind::ConnectionRefused,
+                "cannot reach the server: {error}"
+            );
+            self.check()?;
+            stop::check()?;
+            ensure!(
+                Instant::now() < deadline,
+                "the server did not listen within {} s",
+                START_LIMIT.as_secs()
+            );
+            thread::sleep(TICK);
+        }
+        Ok(())
+    }
+}
+
+fn ours(task: Task<'_>, port: u16) -> Result<Vec<String>> {
+    let mut program = places::release("ninefold");
+    if task.unprivileged {
+        // The checkout may lie where an ordinary user cannot look.
+        let copy = task.beside.join("ninefold");
+        std::fs::copy(&program, &copy)?;
+        program = copy;
+    }
+    let (model, address) = (task.model.name(), format!("127.0.0.1:{port}"));
+    let mut words = vec![program];
+    words.extend(["serve", "--tcp", &address, "--security-model", model].map(PathBuf::from));
+    words.push(task.export.to_path_buf());
+    Ok(words
+        .iter()
+        .map(|word| word.display().to_string())
+        .collect())
+}
+
+fn command(words: &[String], unprivileged: bool) -> Command {
+    if !unprivileged {
+        let mut command = Command::new(&words[0]);
+        command.args(&words[1..]);
+        return command;
+    }
+    // The kernel forgets the parent-death signal at a change of user, so it is asked for once more behind it.
+    let mut command = Command::new("setpriv");
+    let id = NOBODY.to_string();
+    command.args([
+        "--reuid",
+        &id,
+        "--regid",
+        &id,
+        "--clear-groups",
+        "--pdeathsig",
+        "KILL",
+        "--",
+    ]);
+    command.args(words);
+    command
+}
+
+/// A port nobody listens on now; the server may lose it to another program in between, and then says so.
+fn free_port() -> Result<u16> {
+    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?
+        .local_addr()?
+        .port())
+}

@@ -1,0 +1,251 @@
+//! One configuration from start to end: server, agent, and guests until every suite has had its turn.
+//!
+//! A guest that dies or hangs costs the suite that ran, not those that follow: they get a fresh guest.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::chown;
+use std::path::Path;
+use std::path::PathBuf;
+use std::time::Duration;
+use std::time::Instant;
+
+use anyhow::Context;
+use anyhow::Result;
+use anyhow::bail;
+use tempfile::TempDir;
+
+use super::kernel::Kernel;
+use super::kernel::Series;
+use super::private;
+use super::qemu::Event;
+use super::qemu::Guest;
+use super::server;
+use super::server::Choice;
+use super::server::Model;
+use super::server::Server;
+use super::suites;
+use super::suites::Programs;
+use super::suites::Scene;
+use super::suites::Suite;
+use crate::places;
+use crate::process::Running;
+use crate::totals::Totals;
+
+const BOOT_LIMIT: Duration = Duration::from_secs(180);
+/// The guest keeps the limit of a suite itself; we step in when it cannot.
+const GRACE: Duration = Duration::from_secs(30);
+/// Between two suites, and from the last one to the end.
+const PAUSE_LIMIT: Duration = Duration::from_secs(60);
+
+/// Of the server's log, shown when something failed.
+const LOG_LINES: usize = 40;
+
+/// What to run against what.
+#[derive(Clone, Debug)]
+pub struct Configuration {
+    pub series: Series,
+    pub model: Model,
+    pub unprivileged: bool,
+    pub server: Choice,
+    /// Leave the exported directory behind.
+    pub keep: bool,
+}
+
+/// What all configurations share.
+pub struct Parts {
+    pub root: PathBuf,
+    pub programs: Programs,
+}
+
+/// Runs `suites` in one configuration.
+pub fn run(configuration: &Configuration, parts: &Parts, suites: &[Suite]) -> Result<Totals> {
+    let kernel = Kernel::ready(configuration.series)?;
+    let dir = private_directory(configuration)?;
+    let export = dir.path().join("export");
+    make_export(&export, configuration.unprivileged)?;
+    let task = server::Task {
+        export: &export,
+        beside: dir.path(),
+        model: configuration.model,
+        unprivileged: configuration.unprivileged,
+    };
+    let mut server = Server::start(&configuration.server, task)?;
+    let agent = suites
+        .iter()
+        .any(|suite| suite.is_own())
+        .then(|| start_agent(&export))
+        .transpose()?;
+    let scene = Scene {
+        agent_port: agent.as_ref().map(|(_, port)| *port),
+        model: configuration.model,
+        unprivileged: configuration.unprivileged,
+    };
+    let mut session = Session {
+        name: configuration.series.name(),
+        options: mount_options(&server),
+        scene,
+        totals: Totals::default(),
+    };
+    let ran = session.run(&kernel, parts, dir.path(), suites);
+    let alive = server.check();
+    drop((server, agent));
+    if session.totals.failed > 0 || ran.is_err() || alive.is_err() {
+        print_end(&dir.path().join(server::LOG))?;
+    }
+    if configuration.keep {
+        println!("kept {}", dir.keep().display());
+    }
+    ran.and(alive).map(|()| session.totals)
+}
+
+fn mount_options(server: &Server) -> String {
+    let aname = if server.aname.is_empty() {
+        String::new()
+    } else {
+        format!(",aname={}", server.aname)
+    };
+    let port = server.port;
+    format!("trans=tcp,port={port},version=9p2000.L,msize=1048576,posixacl,access=client{aname}")
+}
+
+struct Session {
+    name: &'static str,
+    options: String,
+    scene: Scene,
+    totals: Totals,
+}
+
+impl Session {
+    fn run(&mut self, kernel: &Kernel, parts: &Parts, dir: &Path, suites: &[Suite]) -> Result<()> {
+        let mut left = suites.to_vec();
+        while !left.is_empty() {
+            let plan: String = left.iter().map(|suite| suite.plan(&self.scene)).collect();
+            let payload = parts.programs.pack(&self.options, &plan)?;
+            let guest = Guest::boot(kernel, &parts.root, &payload, dir)?;
+            self.watch(&guest, &mut left)?;
+        }
+        Ok(())
+    }
+
+    /// Follows one guest until it has no suite left or is lost.
+    fn watch(&mut self, guest: &Guest, left: &mut Vec<Suite>) -> Result<()> {
+        self.wait_for_boot(guest)?;
+        while let Some(&suite) = left.first() {
+            let survived = self.watch_suite(guest, suite)?;
+            left.remove(0);
+            if !survived {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    fn wait_for_boot(&self, guest: &Guest) -> Result<()> {
+        let started = Instant::now();
+        loop {
+            match guest.next(started + BOOT_LIMIT)? {
+                Some(Event::Ready(release)) => {
+                    println!(
+                        "[{}] Linux {release} is up after {:.1} s",
+                        self.name,
+                        started.elapsed().as_secs_f32()
+                    );
+                    return Ok(());
+                }
+                Some(Event::Line(line)) => println!("[{} boot] {line}", self.name),
+                Some(Event::Begin(_) | Event::End(..)) => {}
+                Some(Event::Gone) => bail!("the guest ended while it booted"),
+                None => bail!("the guest was not up within {} s", BOOT_LIMIT.as_secs()),
+            }
+        }
+    }
+
+    /// Counts one suite; says whether the guest is still good for another.
+    fn watch_suite(&mut self, guest: &Guest, suite: Suite) -> Result<bool> {
+        let name = suite.name();
+        let mut started = Instant::now();
+        let mut deadline = started + PAUSE_LIMIT;
+        let mut output = Vec::new();
+        let (exit, survived) = loop {
+            match guest.next(deadline)? {
+                Some(Event::Begin(_)) => {
+                    started = Instant::now();
+                    deadline = started + Duration::from_secs(suite.limit()) + GRACE;
+                }
+                Some(Event::End(_, exit)) => break (exit, true),
+                Some(Event::Line(line)) => {
+                    println!("[{} {name}] {line}", self.name);
+                    output.push(line);
+                }
+                Some(Event::Ready(_)) => {}
+                Some(Event::Gone) => break (lost(name, "the guest died"), false),
+                None => break (lost(name, "the guest hangs"), false),
+            }
+        };
+        let totals = suite.judge(&output, exit)?;
+        println!(
+            "[{} {name}] {totals} (status {exit}, {:.0} s)",
+            self.name,
+            started.elapsed().as_secs_f32()
+        );
+        self.totals += totals;
+        Ok(survived)
+    }
+}
+
+fn lost(suite: &str, what: &str) -> i32 {
+    println!("{what} during {suite}");
+    -1
+}
+
+fn start_agent(export: &Path) -> Result<(Running, u16)> {
+    let (mut running, lines) = Running::start_lines("agent", &suites::agent(export))?;
+    let first = lines
+        .recv_timeout(Duration::from_secs(10))
+        .context("the host agent said nothing")?;
+    let port = first
+        .strip_prefix("listening ")
+        .and_then(|address| address.rsplit_once(':'));
+    let port = port.with_context(|| {
+        format!("expected `listening ADDRESS` from the host agent, found {first}")
+    })?;
+    running.print(lines);
+    Ok((running, port.1.trim().parse()?))
+}
+
+/// The last words of the server: all of them could be many.
+fn print_end(log: &Path) -> Result<()> {
+    let text = String::from_utf8_lossy(&fs::read(log)?).into_owned();
+    let lines: Vec<_> = text.lines().collect();
+    for line in &lines[lines.len().saturating_sub(LOG_LINES)..] {
+        println!("[server] {line}");
+    }
+    Ok(())
+}
+
+/// A directory on a real disk, removed when dropped; an ordinary user must be able to reach that of its server.
+fn private_directory(configuration: &Configuration) -> Result<TempDir> {
+    let guests = places::guest();
+    fs::create_dir_all(&guests)?;
+    let reachable = guests
+        .ancestors()
+        .all(|dir| fs::metadata(dir).is_ok_and(|found| found.permissions().mode() & 0o001 != 0));
+    let base = if configuration.unprivileged && !reachable {
+        PathBuf::from("/var/tmp/ninefold-guest")
+    } else {
+        guests
+    };
+    let dir = private::directory(&base, "run")?;
+    fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755))?;
+    Ok(dir)
+}
+
+fn make_export(export: &Path, unprivileged: bool) -> Result<()> {
+    fs::create_dir(export)?;
+    fs::set_permissions(export, fs::Permissions::from_mode(0o755))?;
+    if unprivileged {
+        chown(export, Some(server::NOBODY), Some(server::NOBODY))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,215 @@
+//! What runs in the guest: how each suite is called, what it needs and how its output is judged.
+
+use std::path::Path;
+use std::path::PathBuf;
+use std::process::Command;
+
+use anyhow::Result;
+use clap::ValueEnum;
+
+use super::cpio::Archive;
+use super::pjdfstest;
+use super::server::Model;
+use super::tools;
+use crate::places;
+use crate::totals::Totals;
+
+/// A suite of the guest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Suite {
+    /// Fids outlive names: unlink, rename and removal under open files
+    Lifetime,
+    /// Byte-range and whole-file locks between processes and between mounts
+    Locks,
+    /// Locks between the guest and programs on the host
+    Hostlocks,
+    /// Extended attributes and ACLs
+    Xattr,
+    /// Odd and forbidden names
+    Names,
+    /// Large and many reads and writes
+    Bigio,
+    /// Large directories
+    Readdir,
+    /// git, sqlite, rsync, tar and dpkg at work
+    Apps,
+    /// The public POSIX file system test suite
+    Pjdfstest,
+    /// The public file system exerciser
+    Fsx,
+}
+
+impl Suite {
+    /// As on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Lifetime => "lifetime",
+            Self::Locks => "locks",
+            Self::Hostlocks => "hostlocks",
+            Self::Xattr => "xattr",
+            Self::Names => "names",
+            Self::Bigio => "bigio",
+            Self::Readdir => "readdir",
+            Self::Apps => "apps",
+            Self::Pjdfstest => "pjdfstest",
+            Self::Fsx => "fsx",
+        }
+    }
+
+    /// Whether it is one of our own, which is built here and speaks with the agent.
+    pub fn is_own(self) -> bool {
+        !matches!(self, Self::Pjdfstest | Self::Fsx)
+    }
+
+    /// Seconds after which it is given up. Emulated processors are ten to twenty times slower than real ones.
+    pub fn limit(self) -> u64 {
+        match self {
+            Self::Apps | Self::Pjdfstest => 900,
+            _ => 600,
+        }
+    }
+
+    /// Its line in the guest's plan: name, limit, cache mode, command.
+    pub fn plan(self, scene: &Scene) -> String {
+        let (name, limit) = (self.name(), self.limit());
+        let command = match self {
+            Self::Pjdfstest => "pjdfstest.sh".to_owned(),
+            Self::Fsx => "fsx.sh".to_owned(),
+            _ => format!("ninefold-suite {name} {}", scene.arguments()),
+        };
+        // sqlite maps its journal index for writing, which Linux refuses without a cache.
+        let cache = if self == Self::Apps { "mmap" } else { "none" };
+        format!("{name} {limit} {cache} {command}\n")
+    }
+
+    /// What its output and exit status amount to.
+    pub fn judge(self, output: &[String], exit: i32) -> Result<Totals> {
+        let mut totals = match self {
+            Self::Pjdfstest => return pjdfstest::judge(output),
+            _ => output
+                .iter()
+                .rev()
+                .find_map(|line| Totals::parse(line))
+                .unwrap_or_default(),
+        };
+        // Killed, or ended without a result: at least one failure even if it counted none.
+        if (exit != 0 || totals == Totals::default()) && totals.failed == 0 {
+            totals += Totals::FAIL;
+        }
+        Ok(totals)
+    }
+}
+
+/// What our own suites have to know of the outside.
+pub struct Scene {
+    /// Of the agent on the host's loopback address.
+    pub agent_port: Option<u16>,
+    pub model: Model,
+    pub unprivileged: bool,
+}
+
+impl Scene {
+    fn arguments(&self) -> String {
+        let model = self.model.name();
+        let mut arguments = format!("--mount /mnt/a --second /mnt/b --model {model}");
+        if let Some(port) = self.agent_port {
+            arguments.push_str(&format!(" --agent 10.0.2.2:{port}"));
+        }
+        if self.unprivileged {
+            arguments.push_str(" --unprivileged");
+        }
+        arguments
+    }
+}
+
+/// The programs and files that `suites` need in the guest, built or installed.
+pub struct Programs {
+    files: Vec<(&'static str, PathBuf)>,
+}
+
+impl Programs {
+    /// Builds all that `suites` need, and the packages in `also`.
+    pub fn ready(suites: &[Suite], also: &[&str]) -> Result<Self> {
+        let mut packages = also.to_vec();
+        let mut files = Vec::new();
+        if suites.iter().any(|suite| suite.is_own()) {
+            packages.push("ninefold-guest-tests");
+            files.push(("ninefold-suite", places::release("ninefold-suite")));
+        }
+        tools::build(&packages)?;
+        if suites.contains(&Suite::Pjdfstest) {
+            files.push(("pjdfstest", tools::PJDFSTEST.ready()?));
+        }
+        if suites.contains(&Suite::Fsx) {
+            files.push(("fsx", tools::FSX.ready()?));
+        }
+        for name in [
+            "init.sh",
+            "share.sh",
+            "fsx.sh",
+            "fsx-none.toml",
+            "fsx-mmap.toml",
+            "pjdfstest.sh",
+            "pjdfstest.toml",
+        ] {
+            files.push((name, places::recipe().join(name)));
+        }
+        Ok(Self { files })
+    }
+
+    /// Packs them, the mount options and the plan as the guest's payload.
+    pub fn pack(&self, options: &str, plan: &str) -> Result<Vec<u8>> {
+        let mut archive = Archive::default();
+        archive.directory("payload")?;
+        for (name, source) in &self.files {
+            archive.copy(&format!("payload/{name}"), 0o755, source)?;
+        }
+        archive.file("payload/options", 0o644, options.as_bytes())?;
+        archive.file("payload/plan", 0o644, plan.as_bytes())?;
+        archive.finish()
+    }
+}
+
+/// The program on the host that does to the export what a suite asks it to do behind the client's back.
+pub fn agent(export: &Path) -> Command {
+    let mut agent = Command::new(places::release("ninefold-host-agent"));
+    agent.arg("--dir").arg(export);
+    agent
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lines(text: &str) -> Vec<String> {
+        text.lines().map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn the_last_result_line_counts() {
+        let output =
+            lines("1 passed, 0 failed, 0 skipped\nmore\n7 passed, 0 failed, 2 skipped\nbye");
+        assert_eq!(
+            Suite::Locks.judge(&output, 0).unwrap(),
+            Totals {
+                passed: 7,
+                failed: 0,
+                skipped: 2
+            }
+        );
+    }
+
+    #[test]
+    fn silence_and_bad_ends_are_failures() {
+        assert_eq!(Suite::Locks.judge(&[], 0).unwrap(), Totals::FAIL);
+        let output = lines("3 passed, 0 failed, 0 skipped");
+        assert_eq!(
+            Suite::Locks.judge(&output, 137).unwrap(),
+            Totals {
+                passed: 3,
+                failed: 1,
+                skipped: 0
+            }
+        );
+    }
+}

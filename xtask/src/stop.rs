@@ -1,0 +1,44 @@
+//! Ctrl-C and its like: a flag that every wait looks at.
+//!
+//! Signals do not end the process here. Whoever waits returns an error, and the guards on the way out end the
+//! children and remove the directories. A second signal ends at once.
+
+use std::sync::Arc;
+use std::sync::OnceLock;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering;
+
+use anyhow::Result;
+use anyhow::bail;
+use signal_hook::consts::SIGHUP;
+use signal_hook::consts::SIGINT;
+use signal_hook::consts::SIGTERM;
+use signal_hook::flag;
+
+static ASKED: OnceLock<Arc<AtomicBool>> = OnceLock::new();
+
+/// Turns the ending signals into the flag.
+pub fn install() -> Result<()> {
+    let asked = ASKED.get_or_init(Arc::default);
+    for signal in [SIGINT, SIGTERM, SIGHUP] {
+        // Order matters: the shutdown looks at the flag before the same signal sets it.
+        flag::register_conditional_shutdown(signal, 130, Arc::clone(asked))?;
+        flag::register(signal, Arc::clone(asked))?;
+    }
+    Ok(())
+}
+
+/// An error once somebody asked us to stop.
+pub fn check() -> Result<()> {
+    if asked() {
+        bail!("interrupted");
+    }
+    Ok(())
+}
+
+/// Whether somebody asked us to stop.
+pub fn asked() -> bool {
+    ASKED
+        .get()
+        .is_some_and(|asked| asked.load(Ordering::Relaxed))
+}

@@ -1,0 +1,167 @@
+//! `cargo xtask test`: every check and every test of the workspace, in steps that do not hide each other's failures.
+//!
+//! Each step streams its output and ends in a count; the sum of the counts is the last line of the run.
+
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+use std::time::Instant;
+
+use anyhow::Result;
+use clap::Args;
+
+use crate::guest;
+use crate::guest::Choice;
+use crate::guest::Configuration;
+use crate::guest::Model;
+use crate::guest::Series;
+use crate::guest::Suite;
+use crate::places;
+use crate::process;
+use crate::stop;
+use crate::totals::Totals;
+
+const LIMIT: Duration = Duration::from_secs(1800);
+/// Frames broken by the longer run of the codec's mutation test; half a minute in release mode.
+const MUTATIONS: &str = "3000000";
+
+/// Options of `cargo xtask test`.
+#[derive(Args)]
+pub struct Options {
+    /// Leave out the guests, which take most of the time
+    #[arg(long)]
+    quick: bool,
+}
+
+type Step = (&'static str, fn() -> Result<Totals>);
+
+const CHECKS: [Step; 4] = [
+    ("format", format),
+    ("clippy", clippy),
+    ("tests", tests),
+    ("mutations", mutations),
+];
+
+const GUESTS: [Step; 3] = [
+    ("guest 6.1", guest_old),
+    ("guest 6.1 unprivileged", guest_unprivileged),
+    ("guest 6.12", guest_new),
+];
+
+/// Runs all steps and adds up what they counted.
+pub fn run(options: &Options) -> Totals {
+    let guests = if options.quick { &[][..] } else { &GUESTS[..] };
+    let mut summary = Vec::new();
+    let mut totals = Totals::default();
+    for &(name, step) in CHECKS.iter().chain(guests) {
+        if stop::asked() {
+            totals += Totals::FAIL;
+            break;
+        }
+        println!("==== {name}");
+        let started = Instant::now();
+        let counted = step().unwrap_or_else(|error| {
+            println!("{name}: {error:#}");
+            Totals::FAIL
+        });
+        totals += counted;
+        summary.push(format!(
+            "{name:24} {counted} ({} s)",
+            started.elapsed().as_secs()
+        ));
+    }
+    println!("==== summary\n{}", summary.join("\n"));
+    totals
+}
+
+fn format() -> Result<Totals> {
+    cargo_check(&["fmt", "--all", "--check"])
+}
+
+fn clippy() -> Result<Totals> {
+    cargo_check(&[
+        "clippy",
+        "--workspace",
+        "--all-targets",
+        "--",
+        "-D",
+        "warnings",
+    ])
+}
+
+/// A command that either holds or does not: one case.
+fn cargo_check(arguments: &[&str]) -> Result<Totals> {
+    let mut command = places::cargo();
+    let status = process::run_lines(arguments[0], command.args(arguments), LIMIT, |line| {
+        println!("{line}");
+    })?;
+    Ok(Totals::of(status.success()))
+}
+
+fn tests() -> Result<Totals> {
+    cargo_test(places::cargo().args(["test", "--workspace", "--no-fail-fast"]))
+}
+
+/// The short fuzz run that needs neither nightly nor a corpus, longer than the tests themselves do it.
+fn mutations() -> Result<Totals> {
+    if !Path::new(&places::root().join("crates/ninefold-wire/tests/mutations.rs")).exists() {
+        return Ok(Totals::SKIP);
+    }
+    let mut command = places::cargo();
+    command.args([
+        "test",
+        "--release",
+        "--package",
+        "ninefold-wire",
+        "--test",
+        "mutations",
+    ]);
+    cargo_test(command.env("NINEFOLD_MUTATIONS", MUTATIONS))
+}
+
+fn cargo_test(command: &Command) -> Result<Totals> {
+    let mut totals = Totals::default();
+    let status = process::run_lines("cargo test", command, LIMIT, |line| {
+        println!("{line}");
+        totals += Totals::parse_libtest(line).unwrap_or_default();
+    })?;
+    if !status.success() && totals.failed == 0 {
+        // It did not even build, or a test took its process down.
+        totals += Totals::FAIL;
+    }
+    Ok(totals)
+}
+
+fn guest_old() -> Result<Totals> {
+    use Suite::{Apps, Bigio, Fsx, Lifetime, Locks, Names, Pjdfstest, Readdir, Xattr};
+    let suites = [
+        Lifetime, Locks, Xattr, Names, Bigio, Readdir, Fsx, Pjdfstest, Apps,
+    ];
+    guest(Series::V6_1, Model::Passthrough, &suites)
+}
+
+fn guest_unprivileged() -> Result<Totals> {
+    guest(Series::V6_1, Model::None, &[Suite::Apps])
+}
+
+fn guest_new() -> Result<Totals> {
+    use Suite::{Fsx, Lifetime, Locks, Names, Pjdfstest, Readdir, Xattr};
+    guest(
+        Series::V6_12,
+        Model::Passthrough,
+        &[Lifetime, Locks, Xattr, Names, Readdir, Fsx, Pjdfstest],
+    )
+}
+
+/// Passthrough needs root on the host; the other models are there for ordinary users.
+fn guest(series: Series, model: Model, suites: &[Suite]) -> Result<Totals> {
+    let unprivileged = model != Model::Passthrough;
+    let configuration = Configuration {
+        series,
+        model,
+        unprivileged,
+        server: Choice::Ninefold,
+        keep: false,
+    };
+    guest::run_one(&configuration, suites)
+}
