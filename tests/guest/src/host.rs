@@ -125,7 +125,18 @@ impl Host {
 
     /// Makes the empty files `f0`, `f1`, ... in a directory.
     pub(crate) fn make_many(&self, directory: &[u8], count: usize) -> Result<()> {
-        self.must(&[b"mkmany", directory, count.to_string().as_bytes()])
+        self.make_many_long(directory, count, 0)
+    }
+
+    /// The same with so many `-` after each name.
+    pub(crate) fn make_many_long(
+        &self,
+        directory: &[u8],
+        count: usize,
+        padding: usize,
+    ) -> Result<()> {
+        let (count, padding) = (count.to_string(), padding.to_string());
+        self.must(&[b"mkmany", directory, count.as_bytes(), padding.as_bytes()])
             .map(drop)
     }
 

@@ -44,6 +44,7 @@ impl Acts {
                 Holder::start(lock, &self.root.place(path)?).map(|_| vec![])
             }
             [b"release", holder] => self.release(holder),
+            [b"mkmany", path, count, padding] => make_many(&self.root.place(path)?, count, padding),
             [command, path] => self.one(command, &self.root.place(path)?),
             [command, first, second] => self.two(command, first, second),
             [b"setxattr", path, name, value] => {
@@ -102,7 +103,6 @@ impl Acts {
                 rustix::fs::chmod(self.root.place(first)?.path(), mode).map(|()| vec![])
             }
             b"getxattr" => getxattr(&self.root.place(first)?, second),
-            b"mkmany" => make_many(&self.root.place(first)?, second),
             _ => Err(Errno::NOSYS),
         }
     }
@@ -159,17 +159,14 @@ fn getxattr(place: &Place, name: &[u8]) -> Reply {
     Ok(value)
 }
 
-fn make_many(place: &Place, count: &[u8]) -> Reply {
+fn make_many(place: &Place, count: &[u8], padding: &[u8]) -> Reply {
     let count: usize = number_of(count).ok_or(Errno::INVAL)?;
+    let padding = "-".repeat(number_of(padding).ok_or(Errno::INVAL)?);
     let directory = place.open(OFlags::RDONLY | OFlags::DIRECTORY)?;
     for number in 0..count {
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
-        rustix::fs::openat(
-            &directory,
-            format!("f{number}"),
-            flags,
-            Mode::from_raw_mode(0o644),
-        )?;
+        let name = format!("f{number}{padding}");
+        rustix::fs::openat(&directory, name, flags, Mode::from_raw_mode(0o644))?;
     }
     Ok(vec![])
 }

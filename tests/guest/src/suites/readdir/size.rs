@@ -60,7 +60,7 @@ fn listed_once(ctx: &Ctx, count: usize, buffer: usize) -> Result<()> {
 
 fn made_here(ctx: &Ctx) -> Result<()> {
     ctx.mkdir(Who::This, "many")?;
-    for number in 0..800 {
+    for number in 0..400 {
         ctx.put(
             if number % 2 == 0 {
                 Who::This
@@ -71,8 +71,8 @@ fn made_here(ctx: &Ctx) -> Result<()> {
             b"",
         )?;
     }
-    check(&raw::list(&ctx.a("many"), 4096)?, 800)?;
-    check(&raw::list(&ctx.b("many"), 4096)?, 800)
+    check(&raw::list(&ctx.a("many"), 4096)?, 400)?;
+    check(&raw::list(&ctx.b("many"), 4096)?, 400)
 }
 
 /// `rm -rf` in the guest, of what the host made.
@@ -80,7 +80,7 @@ fn remove_tree(ctx: &Ctx) -> Result<()> {
     ctx.mkdir(Who::This, "tree")?;
     for number in 0..4 {
         ctx.mkdir(Who::This, &format!("tree/d{number}"))?;
-        ctx.host.make_many(&ctx.h(format!("tree/d{number}")), 300)?;
+        ctx.host.make_many(&ctx.h(format!("tree/d{number}")), 150)?;
     }
     let status = std::process::Command::new("rm")
         .arg("-rf")
