@@ -79,7 +79,7 @@ impl<'a> Writer<'a> {
         owner: Owner,
     ) -> Result<(Node, OpenFile, Stat)> {
         self.export.ownership.create_as(owner)?;
-        let flags = open.flags() - OFlags::NOATIME | OFlags::CREATE | OFlags::EXCL;
+        let flags = (open.flags() - OFlags::NOATIME) | OFlags::CREATE | OFlags::EXCL;
         let fd = Arc::new(sys::open_entry(dir.fd(), name, flags, permissions(mode))?);
         let stat = sys::stat(fd.as_fd())?;
         let node = Node::of_open(&fd, &stat, Place::new(dir, name));

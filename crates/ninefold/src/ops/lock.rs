@@ -19,12 +19,18 @@ use crate::sys::Result;
 /// alarm(2) work, the wait must end, and so that most waiters are woken at once, not too soon.
 const WAIT_MAX: Duration = Duration::from_secs(10);
 
-fn owner(call: &Call<'_>, range: &LockRange<'_>) -> LockOwner {
-    LockOwner {
+/// Longest node name of a client, bytes: each lock keeps it, and Linux's has at most 64.
+const CLIENT_ID_MAX: usize = 255;
+
+fn owner(call: &Call<'_>, range: &LockRange<'_>) -> Result<LockOwner> {
+    if range.client_id.len() > CLIENT_ID_MAX {
+        return Err(Errno::NAMETOOLONG);
+    }
+    Ok(LockOwner {
         session: call.session,
         client_id: range.client_id.into(),
         proc_id: range.proc_id,
-    }
+    })
 }
 
 fn kind_of(kind: u8) -> Result<Option<LockKind>> {
@@ -59,7 +65,7 @@ pub(super) fn lock(
     let range = Range::new(asked.start, asked.length)?;
     let fid = call.fids.any(fid)?;
     let holder = holder(&fid)?;
-    let owner = owner(call, asked);
+    let owner = owner(call, asked)?;
     let locks = call.export.locks();
     let block = wire & flags::lock::BLOCK != 0;
     let Some(kind) = kind else {
@@ -114,7 +120,7 @@ pub(super) fn getlock(
     let range = Range::new(asked.start, asked.length)?;
     let fid = call.fids.any(fid)?;
     holder(&fid)?;
-    let owner = owner(call, asked);
+    let owner = owner(call, asked)?;
     let Some((kind, range, other)) = call.export.locks().test(fid.node.id(), &owner, kind, range)
     else {
         return call.out.reply(&Reply::Getlock {

@@ -15,8 +15,12 @@ enum Use {
 /// The number of the message decides what a wrong name is answered with, as in QEMU's server.
 fn use_of_name(message: u8) -> Use {
     match message {
-        number::LCREATE | number::SYMLINK | number::MKNOD => Use::Make,
-        number::LINK | number::MKDIR | number::CREATE => Use::Make,
+        number::LCREATE
+        | number::CREATE
+        | number::MKDIR
+        | number::MKNOD
+        | number::SYMLINK
+        | number::LINK => Use::Make,
         number::RENAME | number::RENAMEAT => Use::Move,
         number::UNLINKAT => Use::Remove,
         _ => Use::Find,
@@ -38,12 +42,12 @@ pub(super) fn errno(frame: &[u8], error: DecodeError) -> Errno {
 
 fn name_errno(wanted: Use, error: NameError) -> Errno {
     match (error, wanted) {
-        (NameError::Empty | NameError::Slash, _) => Errno::NOENT,
+        (NameError::Empty | NameError::Slash, _)
+        | (NameError::Dot | NameError::DotDot, Use::Find) => Errno::NOENT,
         (NameError::TooLong, _) => Errno::NAMETOOLONG,
         (NameError::Nul, _) | (NameError::Dot, Use::Remove) => Errno::INVAL,
         (NameError::Dot | NameError::DotDot, Use::Make) => Errno::EXIST,
         (NameError::Dot | NameError::DotDot, Use::Move) => Errno::ISDIR,
         (NameError::DotDot, Use::Remove) => Errno::NOTEMPTY,
-        (NameError::Dot | NameError::DotDot, Use::Find) => Errno::NOENT,
     }
 }

@@ -235,8 +235,7 @@ impl Table {
             .and_then(|tag| tag.try_into().ok());
         let oldtag = oldtag.map_or(header.tag, u16::from_le_bytes);
         let over = match self.open.get(&oldtag).map(|entry| &entry.state) {
-            None => true,
-            Some(State::Waiting(_)) => true,
+            None | Some(State::Waiting(_)) => true,
             Some(State::Parked(wait)) => cancel(*wait),
             Some(State::Running | State::Flushing) => false,
         };
