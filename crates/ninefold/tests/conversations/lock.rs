@@ -166,6 +166,26 @@ fn nonsense_is_refused() {
 }
 
 #[test]
+fn node_names_are_short() {
+    let share = share();
+    let mut client = locker(&share);
+    let names = [b'n'; 65535];
+    let of = |len| LockRange {
+        client_id: &names[..len],
+        ..range(0, 1, 1)
+    };
+    assert_eq!(client.lock(1, WRITE, 0, of(255)), Ok(SUCCESS));
+    for len in [256, 65535] {
+        let refused = Err(Errno::NAMETOOLONG);
+        assert_eq!(client.lock(1, WRITE, BLOCK, of(len)), refused);
+        assert_eq!(
+            client.getlock(1, WRITE, of(len)).map(drop),
+            refused.map(drop)
+        );
+    }
+}
+
+#[test]
 fn a_waiter_is_woken_by_the_unlock() {
     let share = share();
     let (mut one, mut two) = (locker(&share), locker(&share));
