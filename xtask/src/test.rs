@@ -35,22 +35,21 @@ pub struct Options {
 
 type Step = (&'static str, fn() -> Result<Totals>);
 
-const CHECKS: [Step; 4] = [
+const CHECKS: [Step; 5] = [
     ("format", format),
     ("clippy", clippy),
+    ("licences", licences),
     ("tests", tests),
     ("mutations", mutations),
 ];
 
-const GUESTS: [Step; 3] = [
-    ("guest 6.1", guest_old),
-    ("guest 6.1 unprivileged", guest_unprivileged),
-    ("guest 6.12", guest_new),
-];
-
 /// Runs all steps and adds up what they counted.
 pub fn run(options: &Options) -> Totals {
-    let guests = if options.quick { &[][..] } else { &GUESTS[..] };
+    let guests: &[Step] = if options.quick {
+        &[]
+    } else {
+        &[("guests", guests)]
+    };
     let mut summary = Vec::new();
     let mut totals = Totals::default();
     for &(name, step) in CHECKS.iter().chain(guests) {
@@ -87,6 +86,15 @@ fn clippy() -> Result<Totals> {
         "-D",
         "warnings",
     ])
+}
+
+/// What is linked, and from where: deny.toml. Advisories are left out, for they need the network.
+fn licences() -> Result<Totals> {
+    let mut deny = Command::new(guest::cargo_deny()?);
+    deny.args(["check", "bans", "licenses", "sources"])
+        .current_dir(places::root());
+    let status = process::run_lines("cargo-deny", &deny, LIMIT, |line| println!("{line}"))?;
+    Ok(Totals::of(status.success()))
 }
 
 /// A command that either holds or does not: one case.
@@ -132,36 +140,33 @@ fn cargo_test(command: &Command) -> Result<Totals> {
     Ok(totals)
 }
 
-fn guest_old() -> Result<Totals> {
+/// Two guests at a time. Whatever depends on the client runs on both kernels.
+fn guests() -> Result<Totals> {
     use Suite::{Apps, Bigio, Fsx, Lifetime, Locks, Names, Pjdfstest, Readdir, Xattr};
-    let suites = [
-        Lifetime, Locks, Xattr, Names, Bigio, Readdir, Fsx, Pjdfstest, Apps,
-    ];
-    guest(Series::V6_1, Model::Passthrough, &suites)
-}
-
-fn guest_unprivileged() -> Result<Totals> {
-    guest(Series::V6_1, Model::None, &[Suite::Apps])
-}
-
-fn guest_new() -> Result<Totals> {
-    use Suite::{Fsx, Lifetime, Locks, Names, Pjdfstest, Readdir, Xattr};
-    guest(
-        Series::V6_12,
-        Model::Passthrough,
-        &[Lifetime, Locks, Xattr, Names, Readdir, Fsx, Pjdfstest],
-    )
+    let all = [Lifetime, Locks, Xattr, Names, Readdir, Fsx, Pjdfstest];
+    let new = configuration(Series::V6_12, Model::Passthrough);
+    let old = configuration(Series::V6_1, Model::Passthrough);
+    let unprivileged = configuration(Series::V6_1, Model::None);
+    guest::run_lanes(&[
+        vec![(old, all.into())],
+        vec![
+            (new, all.into()),
+            (
+                configuration(Series::V6_1, Model::Passthrough),
+                vec![Bigio, Apps],
+            ),
+            (unprivileged, vec![Apps]),
+        ],
+    ])
 }
 
 /// Passthrough needs root on the host; the other models are there for ordinary users.
-fn guest(series: Series, model: Model, suites: &[Suite]) -> Result<Totals> {
-    let unprivileged = model != Model::Passthrough;
-    let configuration = Configuration {
+fn configuration(series: Series, model: Model) -> Configuration {
+    Configuration {
         series,
         model,
-        unprivileged,
+        unprivileged: model != Model::Passthrough,
         server: Choice::Ninefold,
         keep: false,
-    };
-    guest::run_one(&configuration, suites)
+    }
 }

@@ -17,10 +17,14 @@ mod suites;
 mod tools;
 mod vmlinux;
 
+use std::path::PathBuf;
+use std::thread;
+
 use anyhow::Result;
 use clap::Args;
 use clap::ValueEnum;
 
+use self::kernel::Kernel;
 pub use self::kernel::Series;
 pub use self::server::Choice;
 pub use self::server::Model;
@@ -110,10 +114,65 @@ pub fn run(options: &Options) -> Result<Totals> {
 
 /// Runs `suites` in one configuration, making first whatever is missing.
 pub fn run_one(configuration: &Configuration, suites: &[Suite]) -> Result<Totals> {
-    packages::ensure_installed(&HOST_PACKAGES)?;
-    let parts = Parts {
-        root: image::ready()?,
-        programs: Programs::ready(suites, configuration.server.packages())?,
-    };
+    let parts = Parts::ready(suites, configuration.server.packages())?;
     session::run(configuration, &parts, suites)
+}
+
+/// The checker of licences and sources, which is kept where the guests' tools are.
+pub fn cargo_deny() -> Result<PathBuf> {
+    tools::CARGO_DENY.ready()
+}
+
+/// What runs in one guest after the other.
+pub type Lane = Vec<(Configuration, Vec<Suite>)>;
+
+/// Runs lanes side by side: a guest keeps one processor busy and leaves the others idle. What is
+/// missing is made before the first guest starts.
+pub fn run_lanes(lanes: &[Lane]) -> Result<Totals> {
+    let jobs = || lanes.iter().flatten();
+    let suites: Vec<Suite> = jobs().flat_map(|(_, suites)| suites).copied().collect();
+    let packages: Vec<&str> = jobs()
+        .flat_map(|(configuration, _)| configuration.server.packages())
+        .copied()
+        .collect();
+    let parts = Parts::ready(&suites, &packages)?;
+    for (configuration, _) in jobs() {
+        Kernel::ready(configuration.series)?;
+    }
+    let ran = thread::scope(|scope| {
+        let lanes: Vec<_> = lanes
+            .iter()
+            .map(|lane| scope.spawn(|| run_lane(lane, &parts)))
+            .collect();
+        lanes
+            .into_iter()
+            .map(|lane| lane.join().unwrap_or(Totals::FAIL))
+            .collect::<Vec<_>>()
+    });
+    let mut totals = Totals::default();
+    for lane in ran {
+        totals += lane;
+    }
+    Ok(totals)
+}
+
+fn run_lane(lane: &Lane, parts: &Parts) -> Totals {
+    let mut totals = Totals::default();
+    for (configuration, suites) in lane {
+        totals += session::run(configuration, parts, suites).unwrap_or_else(|error| {
+            println!("guest {}: {error:#}", configuration.series.name());
+            Totals::FAIL
+        });
+    }
+    totals
+}
+
+impl Parts {
+    fn ready(suites: &[Suite], packages: &[&str]) -> Result<Self> {
+        packages::ensure_installed(&HOST_PACKAGES)?;
+        Ok(Self {
+            root: image::ready()?,
+            programs: Programs::ready(suites, packages)?,
+        })
+    }
 }

@@ -1,4 +1,4 @@
-//! The programs a run needs: our own, built now, and the public suites, installed once.
+//! The programs a run needs: our own, built now, and public ones, installed once.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use crate::process;
 
 const LIMIT: Duration = Duration::from_secs(1800);
 
-/// A suite from the package registry, pinned: a newer one may have other cases.
+/// A program from the package registry, pinned: a newer one may have other cases.
 pub struct Published {
     name: &'static str,
     version: &'static str,
@@ -26,6 +26,12 @@ pub const PJDFSTEST: Published = Published {
 pub const FSX: Published = Published {
     name: "fsx",
     version: "0.3.2",
+};
+
+/// The checker of licences and sources.
+pub const CARGO_DENY: Published = Published {
+    name: "cargo-deny",
+    version: "0.20.2",
 };
 
 impl Published {
