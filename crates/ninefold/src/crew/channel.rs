@@ -302,6 +302,10 @@ impl Channel {
     /// Gets more bytes, if there may be any.
     fn receive(self: &Arc<Self>, receiving: &mut Receiving) -> Received {
         let edge = self.edge.swap(false, Ordering::SeqCst);
+        if self.is_held() && self.crew.idle.load(Ordering::SeqCst) == 0 {
+            // Others have nobody: no connection keeps a thread now.
+            self.let_go();
+        }
         // A short receive does not mean that the end has been seen, and no event tells of it again.
         let quiet = receiving.drained && !edge && !self.ended.load(Ordering::SeqCst);
         if quiet && !self.is_held() && !self.try_hold(receiving) {
