@@ -9,7 +9,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use ninefold_wire::message::number;
-use ninefold_wire::{HEADER_LEN, Header, NOFID};
+use ninefold_wire::{Dialect, HEADER_LEN, Header, NOFID, Request};
 
 use crate::export::WaitId;
 use crate::locked;
@@ -286,7 +286,8 @@ impl Tickets {
         if table.resetting {
             return Admission::Hold;
         }
-        if header.number == number::VERSION {
+        // A Tversion that is none is refused like any other message, and ends nothing.
+        if header.number == number::VERSION && Request::decode(frame, Dialect::Linux).is_ok() {
             return table.admit_version(header, frame, cancel);
         }
         if table.open.contains_key(&header.tag) {

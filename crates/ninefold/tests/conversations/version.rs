@@ -109,3 +109,14 @@ fn any_tag_will_do() {
     assert_eq!(client.heard(), [(101, 1)]);
     client.attach(0).expect("a root");
 }
+
+#[test]
+fn a_version_that_is_none_ends_nothing() {
+    let share = Share::new();
+    let mut client = share.client();
+    assert_eq!(
+        client.call_raw(100, &8192u32.to_le_bytes()),
+        Err(Errno::INVAL)
+    );
+    assert!(client.getattr(0, 0).is_ok(), "the session goes on");
+}
