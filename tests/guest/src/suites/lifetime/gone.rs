@@ -104,6 +104,9 @@ pub(super) fn rows() -> Vec<Row> {
 
 /// The old object must have changed as asked, and whatever has its name now must not have.
 fn play(ctx: &Ctx, cause: Cause, who: Who, op: &Op) -> Result<()> {
+    if cause == Cause::Unlinked && who == Who::This && op.opens[0].contains(OFlags::PATH) {
+        ctx.not_on_9p("the 9p client clunks what it has only a path of when it unlinks it itself")?;
+    }
     let gone = stage(ctx, cause, who, op.opens)?;
     let replacement = match cause {
         Cause::Unlinked => None,
