@@ -67,15 +67,13 @@ pub(super) fn lock(
     let holder = holder(&fid)?;
     let owner = owner(call, asked)?;
     let locks = call.export.locks();
-    let block = wire & flags::lock::BLOCK != 0;
     let Some(kind) = kind else {
-        // The unlock of flock(2) says BLOCK, that of fcntl(2) and of close(2) does not.
-        locks.unlock(fid.node.id(), block.then_some(holder), &owner, range);
+        locks.unlock(fid.node.id(), &owner, range);
         return call.out.reply(&Reply::Lock {
             status: flags::lock::SUCCESS,
         });
     };
-    let wait = block.then(|| wait_for_reply(call));
+    let wait = (wire & flags::lock::BLOCK != 0).then(|| wait_for_reply(call));
     match locks.lock(fid.node.id(), holder, (owner, kind, range), wait)? {
         LockOutcome::Granted => call.out.reply(&Reply::Lock {
             status: flags::lock::SUCCESS,

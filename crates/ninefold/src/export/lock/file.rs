@@ -19,15 +19,8 @@ pub(super) struct Lock {
 impl Lock {
     pub(super) fn conflicts(&self, other: &Self) -> bool {
         self.owner != other.owner
-            && !self.is_same_flock(other)
             && (self.kind == LockKind::Write || other.kind == LockKind::Write)
             && self.range.overlaps(other.range)
-    }
-
-    /// Whether both can be the flock(2) of one open file, which belongs to the file and not to the
-    /// process: `flock 9` in a shell is a process of its own each time.
-    fn is_same_flock(&self, other: &Self) -> bool {
-        self.holder == other.holder && self.range.is_whole() && other.range.is_whole()
     }
 }
 
@@ -83,16 +76,9 @@ impl FileLocks {
         self.held.append(&mut rest);
     }
 
-    /// Takes away the flock of an open file, whichever process took it.
-    pub(super) fn clear_flock(&mut self, holder: HolderId) {
-        self.held
-            .retain(|lock| lock.holder != holder || !lock.range.is_whole());
-    }
-
     /// Puts a lock that conflicts with nothing, joined with its like.
     pub(super) fn put(&mut self, mut lock: Lock) {
         self.clear(&lock.owner, lock.range);
-        self.held.retain(|other| !other.is_same_flock(&lock));
         self.held.retain(|other| {
             let joins = other.owner == lock.owner
                 && other.holder == lock.holder

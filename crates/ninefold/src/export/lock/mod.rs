@@ -3,11 +3,6 @@
 //! POSIX semantics: a range belongs to an owner, a new request of the same owner replaces what it
 //! covers, unlocking the middle splits. A lock also remembers through which open file it was taken
 //! and goes with it. Locks are not visible to processes of the host.
-//!
-//! Linux's client sends flock(2) as a lock of the whole file and does not say so; but its owner is the
-//! open file, not the process. Locks of the whole file through one open file therefore do not
-//! conflict, the later replaces the earlier. Between processes that share an open file and mean
-//! fcntl(2), the client's own kernel has decided before it asks.
 
 mod file;
 mod range;
@@ -187,15 +182,11 @@ impl LockTable {
         outcome
     }
 
-    /// Gives back what the owner has of a range, which may be nothing. With `flock`, of all of the
-    /// file: also what other owners have taken of it through the same open file.
-    pub fn unlock(&self, file: FileId, flock: Option<HolderId>, owner: &LockOwner, range: Range) {
+    /// Gives back what the owner has of a range, which may be nothing.
+    pub fn unlock(&self, file: FileId, owner: &LockOwner, range: Range) {
         let mut wakes = Vec::new();
         self.with(file, |locks| {
             locks.clear(owner, range);
-            if let Some(holder) = flock.filter(|_| range.is_whole()) {
-                locks.clear_flock(holder);
-            }
             locks.grant(&mut wakes);
         });
         wake_all(wakes);

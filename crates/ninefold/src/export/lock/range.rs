@@ -49,11 +49,6 @@ impl Range {
         }
     }
 
-    /// Whether it is all of a file, as the range of every flock(2) is.
-    pub(super) fn is_whole(self) -> bool {
-        self.start == 0 && self.end == u64::MAX
-    }
-
     pub(super) fn overlaps(self, other: Self) -> bool {
         self.start <= other.end && other.start <= self.end
     }

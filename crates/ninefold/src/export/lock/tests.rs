@@ -62,7 +62,7 @@ fn unlocking_the_middle_splits() {
         take(&table, 1, LockKind::Write, range(0, 100)),
         LockOutcome::Granted
     );
-    table.unlock(FILE, None, &owner(1), range(40, 20));
+    table.unlock(FILE, &owner(1), range(40, 20));
     assert_eq!(
         take(&table, 2, LockKind::Write, range(40, 20)),
         LockOutcome::Granted
@@ -132,37 +132,5 @@ fn a_release_wakes_in_order_and_a_cancelled_waiter_is_not_woken() {
     assert_eq!(
         all,
         [(4, Woken::Expired), (5, Woken::Closed), (3, Woken::Granted)]
-    );
-}
-
-/// A lock of the whole file, as a process takes it through a given open file.
-fn flock(table: &LockTable, file: u64, who: u32, kind: LockKind) -> LockOutcome {
-    let wanted = (owner(who), kind, range(0, 0));
-    table.lock(FILE, HolderId(file), wanted, None).unwrap()
-}
-
-#[test]
-fn a_flock_belongs_to_the_open_file() {
-    let table = LockTable::default();
-    assert_eq!(flock(&table, 7, 1, LockKind::Read), LockOutcome::Granted);
-    assert_eq!(flock(&table, 7, 2, LockKind::Write), LockOutcome::Granted);
-    assert_eq!(flock(&table, 8, 3, LockKind::Read), LockOutcome::Blocked);
-    // A process that closes its copy of the descriptor gives back its own, which is nothing.
-    table.unlock(FILE, None, &owner(4), range(0, 0));
-    assert_eq!(flock(&table, 8, 3, LockKind::Read), LockOutcome::Blocked);
-    table.unlock(FILE, Some(HolderId(7)), &owner(4), range(0, 0));
-    assert_eq!(flock(&table, 8, 3, LockKind::Read), LockOutcome::Granted);
-}
-
-#[test]
-fn a_range_belongs_to_the_process() {
-    let table = LockTable::default();
-    let holder = HolderId(7);
-    let wanted = |who| (owner(who), LockKind::Write, range(0, 10));
-    let first = table.lock(FILE, holder, wanted(1), None).unwrap();
-    let second = table.lock(FILE, holder, wanted(2), None).unwrap();
-    assert_eq!(
-        (first, second),
-        (LockOutcome::Granted, LockOutcome::Blocked)
     );
 }
