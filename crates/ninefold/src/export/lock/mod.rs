@@ -3,6 +3,9 @@
 //! POSIX semantics: a range belongs to an owner, a new request of the same owner replaces what it
 //! covers, unlocking the middle splits. A lock also remembers through which open file it was taken
 //! and goes with it. Locks are not visible to processes of the host.
+//!
+//! Linux's client makes a POSIX lock of a flock(2) before the server hears of it: its owner is the
+//! process too, and closing any descriptor of the file gives it back.
 
 mod file;
 mod range;

@@ -1,10 +1,6 @@
 //! Locks are on files: on any descriptor of them, by any name or none.
 
-use std::io::BufRead;
-use std::io::BufReader;
-use std::io::Write;
 use std::process::Command;
-use std::process::Stdio;
 
 use anyhow::Context;
 use anyhow::Result;
@@ -49,7 +45,6 @@ pub(super) fn rows() -> Vec<Row> {
         Row::new("file/truncated-while-locked", truncated),
         Row::new("file/flock-utility", utility),
         Row::new("file/flock-utility-waits", utility_waits),
-        Row::new("file/flock-in-a-script", script),
     ]
 }
 
@@ -296,40 +291,4 @@ fn utility_waits(ctx: &Ctx) -> Result<()> {
         "expected flock(1) to end within 12 s of the release"
     );
     Ok(())
-}
-
-/// What scripts do: the lock of a descriptor is taken, changed and given back by a process each.
-const SCRIPT: &str = r#"
-exec 9>>"$1"
-flock -s 9 && flock 9 && echo locked && read -r next
-flock -u 9 && echo unlocked && read -r next
-"#;
-
-fn script(ctx: &Ctx) -> Result<()> {
-    let Stage {
-        one: _one,
-        other: _other,
-    } = Stage::set(ctx, Between::Clients)?;
-    let mut shell = Command::new("sh")
-        .args(["-c", SCRIPT, "sh"])
-        .arg(ctx.a(FILE))
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .context("run sh")?;
-    let mut input = shell.stdin.take().context("a pipe to sh")?;
-    let output = shell.stdout.take().context("a pipe from sh")?;
-    let mut lines = BufReader::new(output).lines();
-    let mut said = || lines.next().context("sh ended")?.context("read from sh");
-    same("the first step", said()?, "locked".to_owned())?;
-    same("flock -n while held", flock_status(ctx, &["-n"])?, Some(1))?;
-    writeln!(input, "next").context("write to sh")?;
-    same("the second step", said()?, "unlocked".to_owned())?;
-    same(
-        "flock -n once given back",
-        flock_status(ctx, &["-n"])?,
-        Some(0),
-    )?;
-    drop(input);
-    shell.wait().context("wait for sh").map(drop)
 }
