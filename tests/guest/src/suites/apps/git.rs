@@ -11,7 +11,7 @@ use crate::row::Row;
 use crate::suites::apps::needs;
 use crate::suites::apps::sh;
 
-const FILES: usize = 240;
+const FILES: usize = 96;
 
 /// Configured without any file, and for a repository whose owner may be somebody else.
 const GIT: &str = "git() { command git -c safe.directory='*' -c user.name=N -c user.email=n@example.org \
@@ -33,7 +33,7 @@ fn git(ctx: &Ctx, text: &str) -> Result<String> {
     sh(ctx, &format!("{GIT}{text}"))
 }
 
-/// A repository with one commit of a few hundred small files.
+/// A repository with one commit of a hundred small files.
 fn plant(ctx: &Ctx) -> Result<()> {
     needs(&["git"])?;
     for directory in 0..8 {
