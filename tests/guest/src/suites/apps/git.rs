@@ -39,7 +39,7 @@ fn plant(ctx: &Ctx) -> Result<()> {
     for directory in 0..8 {
         std::fs::create_dir_all(ctx.a(format!("repo/d{directory}"))).context("mkdir")?;
     }
-    for number in 0..FILES {
+    for number in 0..files {
         let text = format!("line of file {number}\n").repeat(1 + number % 40);
         std::fs::write(ctx.a(name(number)), text).context("write")?;
     }
@@ -55,7 +55,7 @@ fn name(number: usize) -> String {
 }
 
 fn commit(ctx: &Ctx) -> Result<()> {
-    plant(ctx)?;
+    plant(ctx, 200)?;
     same(
         "status",
         git(ctx, "git -C repo status --porcelain")?.as_str(),
@@ -64,7 +64,7 @@ fn commit(ctx: &Ctx) -> Result<()> {
     same(
         "files",
         git(ctx, "git -C repo ls-files | wc -l")?.trim(),
-        FILES.to_string().as_str(),
+        "200",
     )?;
     std::fs::write(ctx.a(name(17)), "changed\n").context("write")?;
     std::fs::remove_file(ctx.a(name(18))).context("unlink")?;
@@ -82,7 +82,7 @@ fn commit(ctx: &Ctx) -> Result<()> {
 }
 
 fn clone(ctx: &Ctx) -> Result<()> {
-    plant(ctx)?;
+    plant(ctx, 64)?;
     // The first links the objects, the second copies them.
     for (target, option) in [("linked", ""), ("copied", "--no-hardlinks")] {
         git(
@@ -96,7 +96,7 @@ fn clone(ctx: &Ctx) -> Result<()> {
             git(ctx, &format!("git -C {target} status --porcelain"))?.as_str(),
             "",
         )?;
-        for number in [0, 100, FILES - 1] {
+        for number in [0, 40, 63] {
             let there = name(number).replacen("repo", target, 1);
             let content = std::fs::read(ctx.a(there)).context("read")?;
             ensure!(
@@ -109,7 +109,7 @@ fn clone(ctx: &Ctx) -> Result<()> {
 }
 
 fn collect(ctx: &Ctx) -> Result<()> {
-    plant(ctx)?;
+    plant(ctx, 64)?;
     git(
         ctx,
         "git -C repo gc -q --prune=now; git -C repo fsck --full --strict",
@@ -132,7 +132,7 @@ fn collect(ctx: &Ctx) -> Result<()> {
 }
 
 fn checkout(ctx: &Ctx) -> Result<()> {
-    plant(ctx)?;
+    plant(ctx, 48)?;
     git(
         ctx,
         "cd repo; git checkout -q -b other
@@ -168,7 +168,7 @@ fn checkout(ctx: &Ctx) -> Result<()> {
 }
 
 fn merge(ctx: &Ctx) -> Result<()> {
-    plant(ctx)?;
+    plant(ctx, 8)?;
     git(
         ctx,
         "cd repo; git checkout -q -b one; echo one > one; git add -A; git commit -q -m one
@@ -188,7 +188,7 @@ fn merge(ctx: &Ctx) -> Result<()> {
 
 /// One works, then the other: each sees the other's work.
 fn both_clients(ctx: &Ctx) -> Result<()> {
-    plant(ctx)?;
+    plant(ctx, 8)?;
     let second = ctx.b("repo");
     let there = second.to_str().context("path")?;
     git(

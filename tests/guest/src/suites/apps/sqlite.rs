@@ -21,7 +21,7 @@ use crate::suites::apps::script;
 use crate::suites::apps::sh;
 
 /// Transactions of each writer.
-const EACH: usize = 60;
+const EACH: usize = 30;
 
 pub(super) fn rows() -> Vec<Row> {
     let mut rows = Vec::new();
