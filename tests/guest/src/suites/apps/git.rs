@@ -11,8 +11,6 @@ use crate::row::Row;
 use crate::suites::apps::needs;
 use crate::suites::apps::sh;
 
-const FILES: usize = 96;
-
 /// Configured without any file, and for a repository whose owner may be somebody else.
 const GIT: &str = "git() { command git -c safe.directory='*' -c user.name=N -c user.email=n@example.org \
      -c init.defaultBranch=main -c advice.detachedHead=false -c gc.auto=0 -c core.pager=cat \"$@\"; }
@@ -33,13 +31,14 @@ fn git(ctx: &Ctx, text: &str) -> Result<String> {
     sh(ctx, &format!("{GIT}{text}"))
 }
 
-/// A repository with one commit of a hundred small files.
-fn plant(ctx: &Ctx) -> Result<()> {
+/// A repository with one commit of so many small files. An emulated processor takes a minute for a
+/// hundred.
+fn plant(ctx: &Ctx, count: usize) -> Result<()> {
     needs(&["git"])?;
     for directory in 0..8 {
         std::fs::create_dir_all(ctx.a(format!("repo/d{directory}"))).context("mkdir")?;
     }
-    for number in 0..files {
+    for number in 0..count {
         let text = format!("line of file {number}\n").repeat(1 + number % 40);
         std::fs::write(ctx.a(name(number)), text).context("write")?;
     }
