@@ -64,7 +64,7 @@ impl Suite {
     /// Seconds after which it is given up. Emulated processors are ten to twenty times slower than real ones.
     pub fn limit(self) -> u64 {
         match self {
-            Self::Apps | Self::Pjdfstest => 900,
+            Self::Apps | Self::Lifetime | Self::Pjdfstest => 900,
             _ => 600,
         }
     }
