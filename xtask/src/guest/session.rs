@@ -76,27 +76,31 @@ pub fn run(configuration: &Configuration, parts: &Parts, suites: &[Suite]) -> Re
         .any(|suite| suite.is_own())
         .then(|| start_agent(&export))
         .transpose()?;
-    let scene = Scene {
-        agent_port: agent.as_ref().map(|(_, port)| *port),
-        model: configuration.model,
-        unprivileged: configuration.unprivileged,
-    };
     let mut session = Session {
         name: configuration.series.name(),
         options: mount_options(&server),
-        scene,
+        scene: Scene {
+            agent_port: agent.as_ref().map(|(_, port)| *port),
+            model: configuration.model,
+            unprivileged: configuration.unprivileged,
+        },
         totals: Totals::default(),
     };
     let ran = session.run(&kernel, parts, dir.path(), suites);
     let alive = server.check();
     drop((server, agent));
-    if session.totals.failed > 0 || ran.is_err() || alive.is_err() {
+    // What was counted before things went wrong still counts.
+    for error in [ran, alive].into_iter().filter_map(Result::err) {
+        println!("[{}] {error:#}", session.name);
+        session.totals += Totals::FAIL;
+    }
+    if session.totals.failed > 0 {
         print_end(&dir.path().join(server::LOG))?;
     }
     if configuration.keep {
         println!("kept {}", dir.keep().display());
     }
-    ran.and(alive).map(|()| session.totals)
+    Ok(session.totals)
 }
 
 fn mount_options(server: &Server) -> String {

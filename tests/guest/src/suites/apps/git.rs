@@ -54,7 +54,7 @@ fn name(number: usize) -> String {
 }
 
 fn commit(ctx: &Ctx) -> Result<()> {
-    plant(ctx, 200)?;
+    plant(ctx, 40)?;
     same(
         "status",
         git(ctx, "git -C repo status --porcelain")?.as_str(),
@@ -63,7 +63,7 @@ fn commit(ctx: &Ctx) -> Result<()> {
     same(
         "files",
         git(ctx, "git -C repo ls-files | wc -l")?.trim(),
-        "200",
+        "40",
     )?;
     std::fs::write(ctx.a(name(17)), "changed\n").context("write")?;
     std::fs::remove_file(ctx.a(name(18))).context("unlink")?;
@@ -81,7 +81,7 @@ fn commit(ctx: &Ctx) -> Result<()> {
 }
 
 fn clone(ctx: &Ctx) -> Result<()> {
-    plant(ctx, 64)?;
+    plant(ctx, 24)?;
     // The first links the objects, the second copies them.
     for (target, option) in [("linked", ""), ("copied", "--no-hardlinks")] {
         git(
@@ -95,7 +95,7 @@ fn clone(ctx: &Ctx) -> Result<()> {
             git(ctx, &format!("git -C {target} status --porcelain"))?.as_str(),
             "",
         )?;
-        for number in [0, 40, 63] {
+        for number in [0, 10, 23] {
             let there = name(number).replacen("repo", target, 1);
             let content = std::fs::read(ctx.a(there)).context("read")?;
             ensure!(
@@ -108,7 +108,7 @@ fn clone(ctx: &Ctx) -> Result<()> {
 }
 
 fn collect(ctx: &Ctx) -> Result<()> {
-    plant(ctx, 64)?;
+    plant(ctx, 24)?;
     git(
         ctx,
         "git -C repo gc -q --prune=now; git -C repo fsck --full --strict",
@@ -131,7 +131,7 @@ fn collect(ctx: &Ctx) -> Result<()> {
 }
 
 fn checkout(ctx: &Ctx) -> Result<()> {
-    plant(ctx, 48)?;
+    plant(ctx, 16)?;
     git(
         ctx,
         "cd repo; git checkout -q -b other
