@@ -1,7 +1,7 @@
 //! Ctrl-C and its like: a flag that every wait looks at.
 //!
 //! Signals do not end the process here. Whoever waits returns an error, and the guards on the way out end the
-//! children and remove the directories. A second signal ends at once.
+//! children and remove the directories. A second signal changes nothing: `timeout` and terminals may send two at once.
 
 use std::sync::Arc;
 use std::sync::OnceLock;
@@ -21,8 +21,6 @@ static ASKED: OnceLock<Arc<AtomicBool>> = OnceLock::new();
 pub fn install() -> Result<()> {
     let asked = ASKED.get_or_init(Arc::default);
     for signal in [SIGINT, SIGTERM, SIGHUP] {
-        // Order matters: the shutdown looks at the flag before the same signal sets it.
-        flag::register_conditional_shutdown(signal, 130, Arc::clone(asked))?;
         flag::register(signal, Arc::clone(asked))?;
     }
     Ok(())
