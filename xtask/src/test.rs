@@ -48,7 +48,7 @@ pub fn run(options: &Options) -> Totals {
     let guests: &[Step] = if options.quick {
         &[]
     } else {
-        &[("guests", guests)]
+        &[("guests", guests), ("apps", apps)]
     };
     let mut summary = Vec::new();
     let mut totals = Totals::default();
@@ -142,27 +142,31 @@ fn cargo_test(command: &Command) -> Result<Totals> {
 
 /// Two guests at a time. Whatever depends on the client's kernel runs on both.
 fn guests() -> Result<Totals> {
-    use Suite::{Apps, Bigio, Fsx, Lifetime, Locks, Names, Pjdfstest, Readdir, Xattr};
-    let both = [Pjdfstest, Fsx, Xattr, Locks, Names, Readdir, Lifetime];
-    let old = [&both[..], &[Bigio, Apps]].concat();
+    use Suite::{Bigio, Fsx, Lifetime, Locks, Names, Pjdfstest, Readdir, Xattr};
+    let old = vec![
+        Lifetime, Locks, Xattr, Names, Bigio, Readdir, Fsx, Pjdfstest,
+    ];
+    let new = vec![Lifetime, Locks, Xattr, Names, Readdir, Fsx, Pjdfstest];
     guest::run_lanes(&[
-        vec![(configuration(Series::V6_1, Model::Passthrough), old)],
-        vec![
-            (
-                configuration(Series::V6_12, Model::Passthrough),
-                both.into(),
-            ),
-            (configuration(Series::V6_1, Model::None), vec![Apps]),
-        ],
+        vec![(configuration(Series::V6_1), old)],
+        vec![(configuration(Series::V6_12), new)],
     ])
 }
 
-/// Passthrough needs root on the host; the other models are there for ordinary users.
-fn configuration(series: Series, model: Model) -> Configuration {
+/// Said and counted, so that nobody takes it for passed.
+fn apps() -> Result<Totals> {
+    println!(
+        "skip apps - longer than this run may be in an emulated guest: cargo xtask guest apps"
+    );
+    Ok(Totals::SKIP)
+}
+
+/// Passthrough, by root: the model in which the host has everything that the client shows.
+fn configuration(series: Series) -> Configuration {
     Configuration {
         series,
-        model,
-        unprivileged: model != Model::Passthrough,
+        model: Model::Passthrough,
+        unprivileged: false,
         server: Choice::Ninefold,
         keep: false,
     }
