@@ -11,10 +11,12 @@ use crate::row::Row;
 use crate::suites::apps::needs;
 use crate::suites::apps::sh;
 
-/// Configured without any file, and for a repository whose owner may be somebody else.
-const GIT: &str = "git() { command git -c safe.directory='*' -c user.name=N -c user.email=n@example.org \
+/// Configured by one file of ours, because only a file reaches the git that a clone starts: the
+/// repository's owner may be somebody else.
+const GIT: &str = "git() { command git -c user.name=N -c user.email=n@example.org \
      -c init.defaultBranch=main -c advice.detachedHead=false -c gc.auto=0 -c core.pager=cat \"$@\"; }
-     export GIT_CONFIG_NOSYSTEM=1 GIT_CONFIG_GLOBAL=/dev/null GIT_TERMINAL_PROMPT=0\n";
+     export GIT_CONFIG_NOSYSTEM=1 GIT_CONFIG_GLOBAL=/tmp/ninefold-gitconfig GIT_TERMINAL_PROMPT=0
+     printf '[safe]\\n\\tdirectory = *\\n' > \"$GIT_CONFIG_GLOBAL\"\n";
 
 pub(super) fn rows() -> Vec<Row> {
     vec![
