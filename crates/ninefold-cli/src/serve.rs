@@ -68,12 +68,13 @@ fn start_log(level: LogLevel) {
 }
 
 fn export_options(args: &ServeArgs) -> ExportOptions {
+    let security_model = match args.security_model() {
+        SecurityModel::Passthrough => ninefold::SecurityModel::Passthrough,
+        SecurityModel::None => ninefold::SecurityModel::None,
+    };
     ExportOptions {
-        security_model: match args.security_model() {
-            SecurityModel::Passthrough => ninefold::SecurityModel::Passthrough,
-            SecurityModel::None => ninefold::SecurityModel::None,
-        },
         readonly: args.readonly,
+        ..ExportOptions::new(security_model)
     }
 }
 

@@ -18,10 +18,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let threads = rest.first().map_or(Ok(0), |threads| threads.parse())?;
     rustix::process::umask(rustix::fs::Mode::empty());
     ninefold::raise_descriptor_limit();
-    let options = ExportOptions {
-        security_model: SecurityModel::None,
-        readonly: false,
-    };
+    let options = ExportOptions::new(SecurityModel::None);
     let export = Arc::new(Export::open(Path::new(dir), &options)?);
     let session = SessionOptions { msize_max: 1 << 20 };
     let crew = Crew::start(CrewOptions { threads, session })?;

@@ -34,13 +34,24 @@ use crate::sys::{self, Result, Stat};
 use ownership::Ownership;
 use qid::QidMap;
 
-/// How a tree is shared.
+/// How a tree is shared. Named after QEMU's options, with QEMU's defaults.
 #[derive(Clone, Debug)]
 pub struct ExportOptions {
-    /// How owners, modes and special files are kept (`security_model` of QEMU).
+    /// How owners, modes and special files are kept (`security_model`).
     pub security_model: SecurityModel,
-    /// Refuse every change (`readonly` of QEMU).
+    /// Refuse every change (`readonly`).
     pub readonly: bool,
+}
+
+impl ExportOptions {
+    /// Everything but the security model as QEMU has it when nothing is said.
+    #[must_use]
+    pub fn new(security_model: SecurityModel) -> Self {
+        Self {
+            security_model,
+            readonly: false,
+        }
+    }
 }
 
 /// Why a folder cannot be shared.

@@ -33,8 +33,8 @@ impl Share {
         fs::create_dir(&root).expect("the folder to share");
         fill(&root);
         let options = ExportOptions {
-            security_model,
             readonly,
+            ..ExportOptions::new(security_model)
         };
         let export = Arc::new(Export::open(&root, &options).expect("an export"));
         Self { top, export }
