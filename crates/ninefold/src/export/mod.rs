@@ -22,7 +22,7 @@ pub use ownership::{Owner, SecurityModel};
 pub use writer::{SetTime, Writer};
 
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -30,7 +30,7 @@ use ninefold_wire::{Name, Qid, Step};
 use rustix::fs::{Mode, OFlags, StatFs};
 use rustix::io::Errno;
 
-use crate::sys::{self, Result, Stat};
+use crate::sys::{self, Result, Stat, XattrTarget};
 use ownership::Ownership;
 use qid::QidMap;
 
@@ -71,11 +71,22 @@ pub enum ExportError {
         /// What the host said.
         source: io::Error,
     },
+    /// The file system has no extended attributes.
+    #[error(
+        "cannot keep owners and modes in extended attributes: the file system of {0} has no user.* attributes (choose the security model mapped-file, passthrough or none)"
+    )]
+    NoXattrs(PathBuf),
     /// There is no `/proc`.
     #[error(
         "cannot open /proc/self/fd, without which no file can be opened by its descriptor (mount /proc): {0}"
     )]
     Proc(io::Error),
+}
+
+/// Whether the file system knows `user.` attributes.
+fn has_xattrs(dir: BorrowedFd<'_>) -> bool {
+    let asked = sys::xattr_get(XattrTarget::Named(dir), b"user.virtfs.mode", &mut [0; 4]);
+    asked != Err(Errno::OPNOTSUPP)
 }
 
 /// One shared tree. Immutable after start; used by all sessions at once.
@@ -101,6 +112,9 @@ impl Export {
             path: path.to_owned(),
             source: errno.into(),
         })?;
+        if options.security_model == SecurityModel::MappedXattr && !has_xattrs(fd.as_fd()) {
+            return Err(ExportError::NoXattrs(path.to_owned()));
+        }
         Ok(Self {
             root: Arc::new(Node::new(fd, &stat, None)),
             ownership: options.security_model.ownership(options),
