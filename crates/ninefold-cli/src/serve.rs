@@ -8,12 +8,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context;
-use ninefold::{Crew, CrewOptions, Export, ExportOptions, Listener, SessionOptions};
+use ninefold::{Crew, CrewOptions, Export, Listener, SessionOptions};
 use rustix::fs::Mode;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
-use crate::args::{LogLevel, SecurityModel, ServeArgs};
+use crate::args::{LogLevel, ServeArgs, wrong_usage};
+use crate::share::ShareOptions;
 
 /// The largest msize that Linux's client takes over a socket, bytes.
 const LINUX_MSIZE_MAX: u32 = 1 << 20;
@@ -22,16 +23,21 @@ const QEMU_HOST: &str = "10.0.2.2";
 
 /// Serves until told to stop.
 pub fn run(args: &ServeArgs) -> anyhow::Result<()> {
+    let share = args.share();
+    let options = share
+        .export_options()
+        .unwrap_or_else(|error| wrong_usage(error));
     start_log(args.log);
     // Before the first thread: the mode that a client asks for is the mode that it gets.
     rustix::process::umask(Mode::empty());
     ninefold::raise_descriptor_limit();
     let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP]).context("cannot wait for signals")?;
-    let export = Arc::new(Export::open(&args.dir, &export_options(args))?);
-    let listeners = listeners(args)?;
+    let export = Arc::new(Export::open(&share.path, &options)?);
+    let listeners = listeners(args, &share)?;
+    let mount_options = mount_options(args, &share);
     let texts: Vec<String> = listeners
         .iter()
-        .map(|listener| announcement(listener, args))
+        .map(|listener| announcement(listener, &mount_options))
         .collect();
     let crew = Crew::start(CrewOptions {
         threads: args.threads.into(),
@@ -67,19 +73,8 @@ fn start_log(level: LogLevel) {
         .init();
 }
 
-fn export_options(args: &ServeArgs) -> ExportOptions {
-    let security_model = match args.security_model() {
-        SecurityModel::Passthrough => ninefold::SecurityModel::Passthrough,
-        SecurityModel::None => ninefold::SecurityModel::None,
-    };
-    ExportOptions {
-        readonly: args.readonly,
-        ..ExportOptions::new(security_model)
-    }
-}
-
 /// The sockets asked for, else one of this user's own.
-fn listeners(args: &ServeArgs) -> anyhow::Result<Vec<Listener>> {
+fn listeners(args: &ServeArgs, share: &ShareOptions) -> anyhow::Result<Vec<Listener>> {
     let mut listeners = Vec::new();
     for path in &args.unix {
         listeners.push(Listener::unix(&absolute(path)?)?);
@@ -88,7 +83,7 @@ fn listeners(args: &ServeArgs) -> anyhow::Result<Vec<Listener>> {
         listeners.push(Listener::tcp(&address.to_string())?);
     }
     if listeners.is_empty() {
-        listeners.push(Listener::unix(&default_socket(&args.dir)?)?);
+        listeners.push(Listener::unix(&default_socket(&share.path)?)?);
     }
     Ok(listeners)
 }
@@ -146,8 +141,7 @@ fn make_private(folder: &Path) -> anyhow::Result<()> {
 }
 
 /// What a user has to know to mount from this listener.
-fn announcement(listener: &Listener, args: &ServeArgs) -> String {
-    let options = mount_options(args);
+fn announcement(listener: &Listener, options: &str) -> String {
     let mut text = format!("listening on {}\n", listener.url());
     if let Some(path) = listener.unix_path() {
         let path = path.display();
@@ -168,13 +162,14 @@ fn announcement(listener: &Listener, args: &ServeArgs) -> String {
 }
 
 /// The options that a Linux guest does best with.
-fn mount_options(args: &ServeArgs) -> String {
+fn mount_options(args: &ServeArgs, share: &ShareOptions) -> String {
     let msize = args.msize_max.min(LINUX_MSIZE_MAX);
-    let acl = match args.security_model() {
-        SecurityModel::Passthrough => ",posixacl",
-        SecurityModel::None => "",
+    let acl = if share.security_model.has_acls() {
+        ",posixacl"
+    } else {
+        ""
     };
-    let readonly = if args.readonly { ",ro" } else { "" };
+    let readonly = if share.readonly { ",ro" } else { "" };
     format!("version=9p2000.L,msize={msize},cache=mmap,access=client{acl}{readonly}")
 }
 
