@@ -1,5 +1,6 @@
 //! `ninefold serve`: opens the folder and the sockets, says how to mount, and waits for the end.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::io::{self, Write};
 use std::net::{IpAddr, SocketAddr};
@@ -35,10 +36,11 @@ pub fn run(args: &ServeArgs) -> anyhow::Result<()> {
     let export = Arc::new(Export::open(&share.path, &options)?);
     let listeners = listeners(args, &share)?;
     let mount_options = mount_options(args, &share);
-    let texts: Vec<String> = listeners
+    let mut text: String = listeners
         .iter()
         .map(|listener| announcement(listener, &mount_options))
         .collect();
+    text.extend(share.mount_tag.as_deref().map(tag_note));
     let crew = Crew::start(CrewOptions {
         threads: args.threads.into(),
         session: SessionOptions {
@@ -51,7 +53,7 @@ pub fn run(args: &ServeArgs) -> anyhow::Result<()> {
         crew.listen(listener, &export)
             .with_context(|| format!("cannot listen on {url}"))?;
     }
-    announce(&texts)?;
+    announce(&text)?;
     if let Some(signal) = signals.forever().next() {
         tracing::info!(signal, "stopping");
     }
@@ -161,6 +163,12 @@ fn announcement(listener: &Listener, options: &str) -> String {
     text
 }
 
+/// Who gave a tag has guests that mount by it.
+fn tag_note(tag: &OsStr) -> String {
+    let tag = tag.to_string_lossy();
+    format!("  mount_tag {tag}: a socket has none; mount by address, as above\n")
+}
+
 /// The options that a Linux guest does best with.
 fn mount_options(args: &ServeArgs, share: &ShareOptions) -> String {
     let msize = args.msize_max.min(LINUX_MSIZE_MAX);
@@ -186,11 +194,10 @@ fn local(address: SocketAddr) -> IpAddr {
     }
 }
 
-fn announce(texts: &[String]) -> anyhow::Result<()> {
+/// All at once: who has read how to mount may go.
+fn announce(text: &str) -> anyhow::Result<()> {
     let mut out = io::stdout().lock();
-    for text in texts {
-        out.write_all(text.as_bytes())
-            .context("cannot write to standard output")?;
-    }
-    out.flush().context("cannot write to standard output")
+    out.write_all(text.as_bytes())
+        .and_then(|()| out.flush())
+        .context("cannot write to standard output")
 }
