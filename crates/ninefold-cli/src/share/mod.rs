@@ -80,12 +80,15 @@ impl ShareOptions {
         let security_model = match self.security_model {
             SecurityModel::Passthrough => ninefold::SecurityModel::Passthrough,
             SecurityModel::None => ninefold::SecurityModel::None,
-            SecurityModel::MappedXattr => return Err(ShareError::NotYet("mapped-xattr")),
-            SecurityModel::MappedFile => return Err(ShareError::NotYet("mapped-file")),
+            SecurityModel::MappedXattr => ninefold::SecurityModel::MappedXattr,
+            SecurityModel::MappedFile => ninefold::SecurityModel::MappedFile,
         };
+        let default = ExportOptions::new(security_model);
         Ok(ExportOptions {
+            fmode: self.fmode.unwrap_or(default.fmode),
+            dmode: self.dmode.unwrap_or(default.dmode),
             readonly: self.readonly,
-            ..ExportOptions::new(security_model)
+            ..default
         })
     }
 
@@ -182,34 +185,38 @@ mod tests {
         for model in [SecurityModel::MappedXattr, SecurityModel::MappedFile] {
             let mut right = options(model);
             right.fmode = Some(0o644);
-            assert_eq!(right.check_modes(), Ok(()));
+            assert!(right.export_options().is_ok());
         }
     }
 
     #[test]
     fn what_the_library_has_arrives_there() {
+        use ninefold::SecurityModel as Host;
         for (model, want) in [
-            (
-                SecurityModel::Passthrough,
-                ninefold::SecurityModel::Passthrough,
-            ),
-            (SecurityModel::None, ninefold::SecurityModel::None),
+            (SecurityModel::Passthrough, Host::Passthrough),
+            (SecurityModel::MappedXattr, Host::MappedXattr),
+            (SecurityModel::MappedFile, Host::MappedFile),
+            (SecurityModel::None, Host::None),
         ] {
-            for readonly in [false, true] {
-                let mut given = options(model);
-                given.readonly = readonly;
-                let made = given.export_options().expect("a sound combination");
-                assert_eq!((made.security_model, made.readonly), (want, readonly));
-            }
+            let made = options(model).export_options().expect("it says nothing");
+            assert_eq!((made.security_model, made.readonly), (want, false));
+            assert_eq!((made.fmode, made.dmode), (0o600, 0o700));
         }
+        let made = ShareOptions {
+            fmode: Some(0o640),
+            dmode: Some(0o750),
+            readonly: true,
+            ..options(SecurityModel::MappedXattr)
+        };
+        let made = made.export_options().expect("a sound combination");
+        assert_eq!((made.fmode, made.dmode), (0o640, 0o750));
+        assert!(made.readonly);
     }
 
     #[test]
     fn what_the_library_has_not_is_refused() {
         let plain = options(SecurityModel::None);
         for given in [
-            options(SecurityModel::MappedXattr),
-            options(SecurityModel::MappedFile),
             ShareOptions {
                 multidevs: Multidevs::Forbid,
                 ..plain.clone()

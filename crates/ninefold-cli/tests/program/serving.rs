@@ -184,6 +184,44 @@ fn a_line_of_qemu_serves_its_folder() {
 }
 
 #[test]
+fn modes_reach_the_host_by_every_way_to_say_them() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let path = text(dir.path());
+    let runtime = tempfile::tempdir().expect("a temporary directory");
+    let socket = runtime.path().join("socket");
+    let socket = text(&socket);
+    let local = format!("path={path},security_model=mapped-file,fmode=0640,dmode=488");
+    let (fsdev, virtfs) = (
+        format!("local,id=a,{local}"),
+        format!("local,mount_tag=a,{local}"),
+    );
+    let flags = [
+        "--security-model=mapped-file",
+        "--fmode=640",
+        "--dmode=0750",
+        path,
+    ];
+    let ways: [&[&str]; 3] = [&["--fsdev", &fsdev], &["--virtfs", &virtfs], &flags];
+    for (way, args) in ways.iter().enumerate() {
+        let args = [&["--unix", socket], *args].concat();
+        let (server, _) = start(&args, runtime.path());
+        let (made, file) = (format!("dir{way}"), format!("file{way}"));
+        success(run(["mkdir", &format!("unix://{socket}/{made}")]));
+        success(run([
+            "put",
+            "/dev/null",
+            &format!("unix://{socket}/{file}"),
+        ]));
+        let mode = |name: &str| {
+            let found = fs::metadata(dir.path().join(name)).expect("it is made");
+            found.permissions().mode() & 0o7777
+        };
+        assert_eq!((mode(&made), mode(&file)), (0o750, 0o640), "{args:?}");
+        assert!(ended_by(server, Signal::TERM), "a clean end has status 0");
+    }
+}
+
+#[test]
 fn a_mount_tag_is_not_passed_over() {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let options = format!(
