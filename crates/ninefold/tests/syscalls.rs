@@ -208,8 +208,8 @@ fn a_listing_does_not_ask_each_entry() {
     drop(server);
     assert_eq!(entries, ENTRIES + 2);
     let phases = phases(&trace);
-    let [_, listing, _] = &phases[..] else {
-        panic!("expected 3 phases, came {}", phases.len());
+    let [.., listing, _] = &phases[..] else {
+        panic!("expected a listing, came {} phases", phases.len());
     };
     let count = |part: &str| listing.iter().filter(|call| call.1.contains(part)).count();
     assert!(count("getdents") > 0, "the listing is in the trace");
