@@ -19,7 +19,9 @@ use crate::sys::{FileId, Result, Stat, Time};
 /// inode numbers are unique on one device only.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Multidevs {
-    /// All objects get numbers that are unique in the whole tree.
+    /// All objects get numbers that are unique in the whole tree. After a restart they are the same
+    /// as long as the same mounts are below the root; those of file systems mounted later, and of
+    /// devices that are no mounts (subvolumes of btrfs), depend on the order of their discovery.
     #[default]
     Remap,
     /// Objects on other devices cannot be reached (ENODEV) and are not listed.
