@@ -14,7 +14,7 @@ mod session;
 mod sys;
 
 pub use crew::{Crew, CrewOptions, ListenError, Listener};
-pub use export::{Export, ExportError, ExportOptions, SecurityModel};
+pub use export::{Export, ExportError, ExportOptions, Multidevs, SecurityModel};
 pub use rustix::io::Errno;
 pub use session::{Admission, Outlet, Served, Session, SessionOptions, Ticket};
 pub use sys::raise_descriptor_limit;

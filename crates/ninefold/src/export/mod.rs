@@ -6,6 +6,7 @@
 mod dir;
 mod file;
 mod lock;
+mod mounts;
 mod node;
 mod ownership;
 mod qid;
@@ -19,6 +20,7 @@ pub use lock::{
 };
 pub use node::{Node, Place};
 pub use ownership::{Owner, SecurityModel};
+pub use qid::Multidevs;
 pub use writer::{SetTime, Writer};
 
 use std::io;
@@ -31,6 +33,7 @@ use rustix::fs::{Mode, OFlags, StatFs};
 use rustix::io::Errno;
 
 use crate::sys::{self, Result, Stat, XattrTarget};
+use mounts::Mounts;
 use ownership::Ownership;
 use qid::QidMap;
 
@@ -45,6 +48,8 @@ pub struct ExportOptions {
     pub dmode: u32,
     /// Refuse every change (`readonly`).
     pub readonly: bool,
+    /// What becomes of objects on other devices than the root's (`multidevs`).
+    pub multidevs: Multidevs,
 }
 
 impl ExportOptions {
@@ -56,6 +61,7 @@ impl ExportOptions {
             fmode: 0o600,
             dmode: 0o700,
             readonly: false,
+            multidevs: Multidevs::Remap,
         }
     }
 }
@@ -93,6 +99,7 @@ fn has_xattrs(dir: BorrowedFd<'_>) -> bool {
 pub struct Export {
     root: Arc<Node>,
     ownership: Box<dyn Ownership>,
+    mounts: Mounts,
     qids: QidMap,
     locks: LockTable,
     readonly: bool,
@@ -115,10 +122,13 @@ impl Export {
         if options.security_model == SecurityModel::MappedXattr && !has_xattrs(fd.as_fd()) {
             return Err(ExportError::NoXattrs(path.to_owned()));
         }
+        let root = Arc::new(Node::new(fd, &stat, None));
+        let (mounts, mounted) = Mounts::below(&root);
         Ok(Self {
-            root: Arc::new(Node::new(fd, &stat, None)),
+            root,
             ownership: options.security_model.ownership(options),
-            qids: QidMap::new(stat.id.dev),
+            mounts,
+            qids: QidMap::new(stat.id.dev, options.multidevs, &mounted),
             locks: LockTable::default(),
             readonly: options.readonly,
         })
@@ -161,7 +171,8 @@ impl Export {
     /// The qid of an object with these attributes.
     ///
     /// # Errors
-    /// ENFILE when the numbers for foreign file systems have run out.
+    /// Under [`Multidevs::Forbid`], ENODEV for an object on another device than the root. ENFILE
+    /// when the numbers for odd inode numbers have run out.
     pub fn qid(&self, stat: &Stat) -> Result<Qid> {
         let path = self.qids.path(stat.id)?;
         Ok(Qid {
@@ -193,12 +204,15 @@ impl Export {
     /// The entry `name` of a directory, whatever it is.
     ///
     /// # Errors
-    /// The errno of the host.
+    /// ENODEV for what [`Multidevs::Forbid`] keeps out of reach, else the errno of the host.
     pub fn child(&self, dir: &Arc<Node>, name: Name<'_>) -> Result<(Arc<Node>, Stat)> {
         self.check_name(name)?;
         let _steady = self.ownership.steady(dir);
         let fd = sys::open_entry(dir.fd(), name, OFlags::PATH, Mode::empty())?;
         let mut stat = sys::stat(fd.as_fd())?;
+        if !self.qids.admits(stat.id) {
+            return Err(Errno::NODEV);
+        }
         let node = Node::new(fd, &stat, Some(Place::new(dir, name)));
         self.ownership.found(self, &node, &mut stat)?;
         Ok((Arc::new(node), stat))

@@ -12,7 +12,7 @@ mod xattr;
 
 pub use handle::generation;
 pub use limits::raise_descriptor_limit;
-pub use stat::{FileId, Stat, Time, stat, stat_entry};
+pub use stat::{FileId, Stat, Time, identify_entry, stat, stat_entry};
 pub use xattr::{XattrTarget, xattr_get, xattr_list, xattr_remove, xattr_set};
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
