@@ -68,9 +68,6 @@ impl ShareOptions {
             return Err(ShareError::NotYet(name));
         }
         self.check_modes()?;
-        if self.multidevs != Multidevs::Remap {
-            return Err(ShareError::NotYet("multidevs other than remap"));
-        }
         if self.writeout {
             return Err(ShareError::NotYet("writeout"));
         }
@@ -88,6 +85,11 @@ impl ShareOptions {
             fmode: self.fmode.unwrap_or(default.fmode),
             dmode: self.dmode.unwrap_or(default.dmode),
             readonly: self.readonly,
+            multidevs: match self.multidevs {
+                Multidevs::Remap => ninefold::Multidevs::Remap,
+                Multidevs::Forbid => ninefold::Multidevs::Forbid,
+                Multidevs::Warn => ninefold::Multidevs::Warn,
+            },
             ..default
         })
     }
@@ -111,11 +113,12 @@ pub enum ShareError {
     NotYet(&'static str),
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum SecurityModel {
     /// Owners and modes are those of the files; needs root to be complete
     Passthrough,
     /// Owners, modes and special files are kept in attributes user.virtfs.*; needs no privilege
+    #[default]
     #[value(alias = "mapped")]
     MappedXattr,
     /// As mapped-xattr, but kept in files in .virtfs_metadata folders
@@ -125,15 +128,6 @@ pub enum SecurityModel {
 }
 
 impl SecurityModel {
-    /// The model of who names none.
-    pub fn suitable() -> Self {
-        if rustix::process::geteuid().is_root() {
-            Self::Passthrough
-        } else {
-            Self::None
-        }
-    }
-
     /// Whether owners and modes are kept beside the files, not as theirs.
     fn is_mapped(self) -> bool {
         match self {
@@ -206,21 +200,19 @@ mod tests {
             fmode: Some(0o640),
             dmode: Some(0o750),
             readonly: true,
+            multidevs: Multidevs::Forbid,
             ..options(SecurityModel::MappedXattr)
         };
         let made = made.export_options().expect("a sound combination");
         assert_eq!((made.fmode, made.dmode), (0o640, 0o750));
         assert!(made.readonly);
+        assert_eq!(made.multidevs, ninefold::Multidevs::Forbid);
     }
 
     #[test]
     fn what_the_library_has_not_is_refused() {
         let plain = options(SecurityModel::None);
         for given in [
-            ShareOptions {
-                multidevs: Multidevs::Forbid,
-                ..plain.clone()
-            },
             ShareOptions {
                 writeout: true,
                 ..plain.clone()
