@@ -178,7 +178,11 @@ impl Session {
     }
 
     fn park(&self, ticket: Ticket, wait: Wait, frame: &[u8]) -> Served {
-        if self.tickets.park(ticket, wait, frame) {
+        let kept = match wait {
+            Wait::Lock(_) => Vec::new(),
+            Wait::Throttle(_) => frame.to_vec(),
+        };
+        if self.tickets.park(ticket, wait, kept) {
             return Served::Later;
         }
         // Given up meanwhile. Whoever grants a lock now has the reply; otherwise there is none.

@@ -340,19 +340,6 @@ impl Tickets {
             .store(!table.ready.is_empty(), Ordering::Release);
     }
 
-    pub(super) fn take_ready(&self) -> Option<(Ticket, Vec<u8>)> {
-        if !self.has_ready.load(Ordering::Acquire) {
-            return None;
-        }
-        let mut table = locked(&self.table);
-        let ready = table.ready.pop_front();
-        if let Some((ticket, frame)) = &ready {
-            table.kept.take_ready(*ticket, frame);
-        }
-        self.note(&table);
-        ready
-    }
-
     pub(super) fn retire(&self, ticket: Ticket) -> Retired {
         let mut table = locked(&self.table);
         if table

@@ -123,10 +123,11 @@ fn a_write_that_waited_is_written_once_and_whole() {
     let share = share(&[("iops-write", 1), ("bps-write", 1)]);
     let mut client = opener(&share);
     let long: Vec<u8> = (0..LARGE).map(|at| at.to_le_bytes()[0]).collect();
-    client.send(1, &write(b"short"));
+    let first = vec![b'f'; 10_000];
+    client.send(1, &write(&first));
     client.send(2, &write(&long));
     assert_eq!(client.heard(), [(R_WRITE, 1)]);
-    assert_eq!(share.read("file"), b"shortnt");
+    assert_eq!(share.read("file"), first);
     assert!(!pass(&share));
     let sent = client.sent();
     let count = outcome(&sent[0], |reply| match reply {
@@ -164,7 +165,7 @@ fn all_else_passes_by() {
 
 #[test]
 fn what_is_asked_for_is_charged_as_far_as_a_message_carries_it() {
-    let share = share(&[("bps-read", 1000)]);
+    let share = share(&[("bps-read", 10)]);
     let mut client = share.stranger();
     client.version(4096, b"9P2000.L").expect("a version");
     client.attach(0).expect("a root");
@@ -178,13 +179,13 @@ fn what_is_asked_for_is_charged_as_far_as_a_message_carries_it() {
     client.send(1, &greedy);
     client.send(2, &greedy);
     assert_eq!(client.heard(), [(R_READ, 1)]);
-    // 4085 bytes at 1000 a second, less the tenth of a second that fits the bucket.
+    // 4085 bytes at 10 a second, less the tenth of a second that fits the bucket.
     let wait = next(&share).expect("a waiter") - begun;
-    assert!(wait.as_secs_f64() >= 3.985, "{wait:?}");
+    assert!(wait.as_secs_f64() >= 408.4, "{wait:?}");
     // An upper limit of the charge, whatever the machine does meanwhile.
     let spent = begun.elapsed();
     assert!(
-        (wait.saturating_sub(spent)).as_secs_f64() <= 3.986,
+        (wait.saturating_sub(spent)).as_secs_f64() <= 408.401,
         "{wait:?}"
     );
 }
@@ -244,13 +245,14 @@ fn a_version_drops_what_waits() {
     assert_eq!(next(&share), None);
     // What went on already and is not served yet is not served any more.
     let mut client = waiter(&share, &[1]);
-    client.send(2, &write(b"first"));
+    let first = vec![b'f'; 10_000];
+    client.send(2, &write(&first));
     assert_eq!(client.heard(), [(R_WRITE, 2)]);
     client.send(3, &write(b"never"));
     while pass(&share) {}
     client.send(NOTAG, &version);
     assert_eq!(client.heard(), [(R_VERSION, NOTAG)]);
-    assert_eq!(share.read("file"), b"firstnt");
+    assert_eq!(share.read("file"), first);
 }
 
 #[test]
