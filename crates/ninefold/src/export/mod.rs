@@ -27,15 +27,20 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Instant;
 
 use ninefold_wire::{Name, Qid, Step};
 use rustix::fs::{Mode, OFlags, StatFs};
 use rustix::io::Errno;
 
 use crate::sys::{self, Result, Stat, XattrTarget};
+use crate::throttle::{Throttle, ThrottleError, ThrottleOptions};
 use mounts::Mounts;
 use ownership::Ownership;
 use qid::QidMap;
+
+/// Fids with extended attributes that a session may have when nothing is said.
+const XATTR_FIDS_MAX: u32 = 1024;
 
 /// How a tree is shared. Named after QEMU's options, with QEMU's defaults.
 #[derive(Clone, Debug)]
@@ -50,6 +55,13 @@ pub struct ExportOptions {
     pub readonly: bool,
     /// What becomes of objects on other devices than the root's (`multidevs`).
     pub multidevs: Multidevs,
+    /// How fast files may be read and written (`throttling.*`).
+    pub throttle: ThrottleOptions,
+    /// Have each write begin its way to the disk at once (`writeout=immediate`).
+    pub writeout: bool,
+    /// Most fids of one session that hold extended attributes at once (`max_xattr`); 0: as many as
+    /// there may be fids.
+    pub max_xattr: u32,
 }
 
 impl ExportOptions {
@@ -62,6 +74,9 @@ impl ExportOptions {
             dmode: 0o700,
             readonly: false,
             multidevs: Multidevs::Remap,
+            throttle: ThrottleOptions::default(),
+            writeout: false,
+            max_xattr: XATTR_FIDS_MAX,
         }
     }
 }
@@ -87,6 +102,9 @@ pub enum ExportError {
         "cannot open /proc/self/fd, without which no file can be opened by its descriptor (mount /proc): {0}"
     )]
     Proc(io::Error),
+    /// The limits to reading and writing do not go together.
+    #[error("invalid throttle configuration: {0}")]
+    Throttle(#[from] ThrottleError),
 }
 
 /// Whether the file system knows `user.` attributes.
@@ -103,6 +121,9 @@ pub struct Export {
     qids: QidMap,
     locks: LockTable,
     readonly: bool,
+    throttle: Option<Throttle>,
+    writeout: bool,
+    max_xattr: u32,
 }
 
 impl Export {
@@ -111,6 +132,7 @@ impl Export {
     /// # Errors
     /// [`ExportError`].
     pub fn open(path: &Path, options: &ExportOptions) -> std::result::Result<Self, ExportError> {
+        let throttle = Throttle::new(&options.throttle)?;
         sys::open_proc().map_err(|errno| ExportError::Proc(errno.into()))?;
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let opened = rustix::fs::open(path, flags, Mode::empty())
@@ -131,6 +153,9 @@ impl Export {
             qids: QidMap::new(stat.id.dev, options.multidevs, &mounted),
             locks: LockTable::default(),
             readonly: options.readonly,
+            throttle,
+            writeout: options.writeout,
+            max_xattr: options.max_xattr,
         })
     }
 
@@ -144,6 +169,26 @@ impl Export {
     #[must_use]
     pub fn locks(&self) -> &LockTable {
         &self.locks
+    }
+
+    /// What reads and writes have to ask before they begin, if anything.
+    pub(crate) fn throttle(&self) -> Option<&Throttle> {
+        self.throttle.as_ref()
+    }
+
+    /// Most fids of one session that hold extended attributes; 0: no limit of their own.
+    #[must_use]
+    pub fn max_xattr(&self) -> u32 {
+        self.max_xattr
+    }
+
+    /// Ends the waits whose time has come, for locks and for reading and writing. Returns when to
+    /// come back; none when nobody waits.
+    pub fn expire(&self, now: Instant) -> Option<Instant> {
+        let lock = self.locks.expire(now);
+        let throttle = self.throttle.as_ref();
+        let transfer = throttle.and_then(|throttle| throttle.release(now));
+        lock.into_iter().chain(transfer).min()
     }
 
     /// The way to change something.

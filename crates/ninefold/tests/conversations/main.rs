@@ -17,6 +17,7 @@ mod objects;
 mod open;
 mod readonly;
 mod share;
+mod throttle;
 mod verbs;
 mod version;
 mod walk;
