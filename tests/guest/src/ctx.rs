@@ -51,6 +51,7 @@ pub(crate) struct Ctx {
     pub(crate) fs: Fs,
     pub(crate) model: Model,
     pub(crate) unprivileged: bool,
+    pub(crate) server_is_qemu: bool,
 }
 
 impl Ctx {
@@ -69,6 +70,7 @@ impl Ctx {
             fs: options.fs,
             model: options.model,
             unprivileged: options.unprivileged,
+            server_is_qemu: options.server_is_qemu,
         })
     }
 
