@@ -35,11 +35,12 @@ pub struct Options {
 
 type Step = (&'static str, fn() -> Result<Totals>);
 
-const CHECKS: [Step; 5] = [
+const CHECKS: [Step; 6] = [
     ("format", format),
     ("clippy", clippy),
     ("licences", licences),
     ("tests", tests),
+    ("models", models),
     ("mutations", mutations),
 ];
 
@@ -108,6 +109,19 @@ fn cargo_check(arguments: &[&str]) -> Result<Totals> {
 
 fn tests() -> Result<Totals> {
     cargo_test(places::cargo().args(["test", "--workspace", "--no-fail-fast"]))
+}
+
+/// The conversations once more with each model that keeps attributes in its own way: what a client
+/// sees must not depend on it.
+fn models() -> Result<Totals> {
+    let mut totals = Totals::default();
+    for model in ["mapped-xattr", "mapped-file"] {
+        println!("security model {model}");
+        let mut command = places::cargo();
+        command.args(["test", "--package", "ninefold", "--test", "conversations"]);
+        totals += cargo_test(command.env("NINEFOLD_MODEL", model))?;
+    }
+    Ok(totals)
 }
 
 /// The short fuzz run that needs neither nightly nor a corpus, longer than the tests themselves do it.

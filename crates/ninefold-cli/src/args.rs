@@ -3,14 +3,18 @@
 //! Nothing is done here, and nothing is looked up but the user's id for a default.
 
 use clap::builder::{OsStringValueParser, TypedValueParser};
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::error::ErrorKind;
+use clap::{ArgGroup, CommandFactory, Parser, Subcommand, ValueEnum};
 use ninefold_client::Url;
 use std::ffi::OsString;
 use std::fmt;
 use std::ops::RangeInclusive;
 use std::os::unix::ffi::OsStrExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
+
+use crate::fsdev::{parse_fsdev, parse_virtfs};
+use crate::share::{ShareFlags, ShareOptions};
 
 /// What `--msize-max` may be, bytes.
 const MSIZE_RANGE: RangeInclusive<u32> = 4096..=16 << 20;
@@ -52,6 +56,8 @@ pub enum Command {
 }
 
 #[derive(Debug, clap::Args)]
+#[group(skip)]
+#[command(group(ArgGroup::new("folder").required(true).args(["dir", "fsdev", "virtfs"])))]
 pub struct ServeArgs {
     /// Listen on a unix socket, made with mode 0600 (may be repeated)
     #[arg(long, value_name = "PATH")]
@@ -60,14 +66,6 @@ pub struct ServeArgs {
     /// Listen on a TCP address; port 0 takes a free one (may be repeated)
     #[arg(long, value_name = "HOST:PORT")]
     pub tcp: Vec<HostPort>,
-
-    /// How owners and modes are kept [default: passthrough when run by root, else none]
-    #[arg(long, value_name = "MODEL")]
-    security_model: Option<SecurityModel>,
-
-    /// Refuse whatever would change the folder
-    #[arg(long)]
-    pub readonly: bool,
 
     /// The longest message that clients may agree on, 4096 to 16M bytes (K and M are understood)
     #[arg(long, value_name = "N", default_value = "1M", value_parser = parse_msize)]
@@ -86,29 +84,50 @@ pub struct ServeArgs {
     )]
     pub log: LogLevel,
 
+    /// Serve what follows -fsdev in a QEMU command line, local,id=ID,path=DIR,security_model=...
+    #[arg(
+        long,
+        value_name = "OPTIONS",
+        value_parser = OsStringValueParser::new().try_map(|text| parse_fsdev(&text))
+    )]
+    fsdev: Option<ShareOptions>,
+
+    /// Serve what follows -virtfs in a QEMU command line, local,path=DIR,mount_tag=TAG,...
+    #[arg(
+        long,
+        value_name = "OPTIONS",
+        value_parser = OsStringValueParser::new().try_map(|text| parse_virtfs(&text))
+    )]
+    virtfs: Option<ShareOptions>,
+
+    #[command(flatten)]
+    flags: ShareFlags,
+
     /// The folder to serve
-    pub dir: PathBuf,
+    dir: Option<PathBuf>,
 }
 
 impl ServeArgs {
-    /// The model asked for, else the one that suits the user.
-    pub fn security_model(&self) -> SecurityModel {
-        self.security_model.unwrap_or_else(|| {
-            if rustix::process::geteuid().is_root() {
-                SecurityModel::Passthrough
-            } else {
-                SecurityModel::None
-            }
+    /// What to share, by whichever of the three ways it was said.
+    pub fn share(&self) -> ShareOptions {
+        let string = self.fsdev.as_ref().or(self.virtfs.as_ref());
+        string.cloned().unwrap_or_else(|| {
+            // There is one: the arguments demand it.
+            self.flags
+                .options(self.dir.as_deref().unwrap_or(Path::new("")))
         })
     }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum SecurityModel {
-    /// Owners and modes are those of the files; needs root to be complete
-    Passthrough,
-    /// As passthrough, but changes of owner that are not permitted count as done
-    None,
+/// Ends the program as wrong arguments of `serve` end it.
+pub fn wrong_usage(error: impl fmt::Display) -> ! {
+    let mut command = Args::command();
+    command.build();
+    let serve = command.find_subcommand_mut("serve");
+    match serve {
+        Some(serve) => serve.error(ErrorKind::ArgumentConflict, error).exit(),
+        None => command.error(ErrorKind::ArgumentConflict, error).exit(),
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -6,8 +6,10 @@
 #![forbid(unsafe_code)]
 
 mod args;
+mod fsdev;
 mod remote;
 mod serve;
+mod share;
 
 use clap::Parser;
 use std::io::{self, Write};

@@ -1,5 +1,6 @@
 //! `ninefold serve`: opens the folder and the sockets, says how to mount, and waits for the end.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::io::{self, Write};
 use std::net::{IpAddr, SocketAddr};
@@ -8,12 +9,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context;
-use ninefold::{Crew, CrewOptions, Export, ExportOptions, Listener, SessionOptions};
+use ninefold::{Crew, CrewOptions, Export, Listener, SessionOptions};
 use rustix::fs::Mode;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
-use crate::args::{LogLevel, SecurityModel, ServeArgs};
+use crate::args::{LogLevel, ServeArgs, wrong_usage};
+use crate::share::ShareOptions;
 
 /// The largest msize that Linux's client takes over a socket, bytes.
 const LINUX_MSIZE_MAX: u32 = 1 << 20;
@@ -22,17 +24,23 @@ const QEMU_HOST: &str = "10.0.2.2";
 
 /// Serves until told to stop.
 pub fn run(args: &ServeArgs) -> anyhow::Result<()> {
+    let share = args.share();
+    let options = share
+        .export_options()
+        .unwrap_or_else(|error| wrong_usage(error));
     start_log(args.log);
     // Before the first thread: the mode that a client asks for is the mode that it gets.
     rustix::process::umask(Mode::empty());
     ninefold::raise_descriptor_limit();
     let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP]).context("cannot wait for signals")?;
-    let export = Arc::new(Export::open(&args.dir, &export_options(args))?);
-    let listeners = listeners(args)?;
-    let texts: Vec<String> = listeners
+    let export = Arc::new(Export::open(&share.path, &options)?);
+    let listeners = listeners(args, &share)?;
+    let mount_options = mount_options(args, &share);
+    let mut text: String = listeners
         .iter()
-        .map(|listener| announcement(listener, args))
+        .map(|listener| announcement(listener, &mount_options))
         .collect();
+    text.extend(share.mount_tag.as_deref().map(tag_note));
     let crew = Crew::start(CrewOptions {
         threads: args.threads.into(),
         session: SessionOptions {
@@ -45,7 +53,7 @@ pub fn run(args: &ServeArgs) -> anyhow::Result<()> {
         crew.listen(listener, &export)
             .with_context(|| format!("cannot listen on {url}"))?;
     }
-    announce(&texts)?;
+    announce(&text)?;
     if let Some(signal) = signals.forever().next() {
         tracing::info!(signal, "stopping");
     }
@@ -67,19 +75,8 @@ fn start_log(level: LogLevel) {
         .init();
 }
 
-fn export_options(args: &ServeArgs) -> ExportOptions {
-    let security_model = match args.security_model() {
-        SecurityModel::Passthrough => ninefold::SecurityModel::Passthrough,
-        SecurityModel::None => ninefold::SecurityModel::None,
-    };
-    ExportOptions {
-        readonly: args.readonly,
-        ..ExportOptions::new(security_model)
-    }
-}
-
 /// The sockets asked for, else one of this user's own.
-fn listeners(args: &ServeArgs) -> anyhow::Result<Vec<Listener>> {
+fn listeners(args: &ServeArgs, share: &ShareOptions) -> anyhow::Result<Vec<Listener>> {
     let mut listeners = Vec::new();
     for path in &args.unix {
         listeners.push(Listener::unix(&absolute(path)?)?);
@@ -88,7 +85,7 @@ fn listeners(args: &ServeArgs) -> anyhow::Result<Vec<Listener>> {
         listeners.push(Listener::tcp(&address.to_string())?);
     }
     if listeners.is_empty() {
-        listeners.push(Listener::unix(&default_socket(&args.dir)?)?);
+        listeners.push(Listener::unix(&default_socket(&share.path)?)?);
     }
     Ok(listeners)
 }
@@ -146,8 +143,7 @@ fn make_private(folder: &Path) -> anyhow::Result<()> {
 }
 
 /// What a user has to know to mount from this listener.
-fn announcement(listener: &Listener, args: &ServeArgs) -> String {
-    let options = mount_options(args);
+fn announcement(listener: &Listener, options: &str) -> String {
     let mut text = format!("listening on {}\n", listener.url());
     if let Some(path) = listener.unix_path() {
         let path = path.display();
@@ -167,14 +163,21 @@ fn announcement(listener: &Listener, args: &ServeArgs) -> String {
     text
 }
 
+/// Who gave a tag has guests that mount by it.
+fn tag_note(tag: &OsStr) -> String {
+    let tag = tag.to_string_lossy();
+    format!("  mount_tag {tag}: a socket has none; mount by address, as above\n")
+}
+
 /// The options that a Linux guest does best with.
-fn mount_options(args: &ServeArgs) -> String {
+fn mount_options(args: &ServeArgs, share: &ShareOptions) -> String {
     let msize = args.msize_max.min(LINUX_MSIZE_MAX);
-    let acl = match args.security_model() {
-        SecurityModel::Passthrough => ",posixacl",
-        SecurityModel::None => "",
+    let acl = if share.security_model.has_acls() {
+        ",posixacl"
+    } else {
+        ""
     };
-    let readonly = if args.readonly { ",ro" } else { "" };
+    let readonly = if share.readonly { ",ro" } else { "" };
     format!("version=9p2000.L,msize={msize},cache=mmap,access=client{acl}{readonly}")
 }
 
@@ -191,11 +194,10 @@ fn local(address: SocketAddr) -> IpAddr {
     }
 }
 
-fn announce(texts: &[String]) -> anyhow::Result<()> {
+/// All at once: who has read how to mount may go.
+fn announce(text: &str) -> anyhow::Result<()> {
     let mut out = io::stdout().lock();
-    for text in texts {
-        out.write_all(text.as_bytes())
-            .context("cannot write to standard output")?;
-    }
-    out.flush().context("cannot write to standard output")
+    out.write_all(text.as_bytes())
+        .and_then(|()| out.flush())
+        .context("cannot write to standard output")
 }

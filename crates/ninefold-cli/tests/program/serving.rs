@@ -157,6 +157,89 @@ fn the_lines_to_mount_fit_the_listener() {
     assert!(ended_by(server, Signal::TERM));
 }
 
+/// The folder has a comma in its name, the socket is the default one.
+#[test]
+fn a_line_of_qemu_serves_its_folder() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let export = dir.path().join("my,files");
+    fs::create_dir(&export).expect("a directory");
+    fs::write(export.join("file"), "").expect("room");
+    let path = text(&export).replace(',', ",,");
+    let runtime = tempfile::tempdir().expect("a temporary directory");
+    let socket = runtime.path().join("ninefold/my,files.sock");
+    let url = format!("unix://{}", socket.display());
+    for (flag, head) in [
+        ("--fsdev", "local,id=fs0"),
+        ("--virtfs", "local,mount_tag=tag0"),
+    ] {
+        let options = format!("{head},path={path},security_model=none,readonly=on,multidevs=remap");
+        let (server, said) = start(&[flag, &options], runtime.path());
+        assert!(said.starts_with(&format!("listening on {url}\n")), "{said}");
+        assert!(said.contains("access=client,ro "), "{said}");
+        assert_eq!(success(run(["ls", &url])), b"file\n");
+        let refused = failure(&run(["rm", &format!("{url}/file")]));
+        assert!(refused.contains("Read-only file system"), "{refused}");
+        assert!(ended_by(server, Signal::TERM), "a clean end has status 0");
+    }
+}
+
+#[test]
+fn modes_reach_the_host_by_every_way_to_say_them() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let path = text(dir.path());
+    let runtime = tempfile::tempdir().expect("a temporary directory");
+    let socket = runtime.path().join("socket");
+    let socket = text(&socket);
+    let local = format!("path={path},security_model=mapped-file,fmode=0640,dmode=488");
+    let (fsdev, virtfs) = (
+        format!("local,id=a,{local}"),
+        format!("local,mount_tag=a,{local}"),
+    );
+    let flags = [
+        "--security-model=mapped-file",
+        "--fmode=640",
+        "--dmode=0750",
+        path,
+    ];
+    let ways: [&[&str]; 3] = [&["--fsdev", &fsdev], &["--virtfs", &virtfs], &flags];
+    for (way, args) in ways.iter().enumerate() {
+        let args = [&["--unix", socket], *args].concat();
+        let (server, _) = start(&args, runtime.path());
+        let (made, file) = (format!("dir{way}"), format!("file{way}"));
+        success(run(["mkdir", &format!("unix://{socket}/{made}")]));
+        success(run([
+            "put",
+            "/dev/null",
+            &format!("unix://{socket}/{file}"),
+        ]));
+        let mode = |name: &str| {
+            let found = fs::metadata(dir.path().join(name)).expect("it is made");
+            found.permissions().mode() & 0o7777
+        };
+        assert_eq!((mode(&made), mode(&file)), (0o750, 0o640), "{args:?}");
+        assert!(ended_by(server, Signal::TERM), "a clean end has status 0");
+    }
+}
+
+#[test]
+fn a_mount_tag_is_not_passed_over() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let options = format!(
+        "local,mount_tag=tag0,path={},security_model=none",
+        text(dir.path())
+    );
+    let mut server = ninefold()
+        .args(["serve", "--virtfs", &options])
+        .env("XDG_RUNTIME_DIR", dir.path())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("the server starts");
+    let lines = BufReader::new(server.stdout.take().expect("a pipe was asked for"));
+    let third = lines.lines().nth(2).expect("three lines").expect("text");
+    assert!(third.contains("mount_tag tag0"), "{third}");
+    assert!(ended_by(server, Signal::TERM), "a clean end has status 0");
+}
+
 #[test]
 fn a_client_that_is_connected_does_not_hold_up_the_end() {
     let dir = tempfile::tempdir().expect("a temporary directory");

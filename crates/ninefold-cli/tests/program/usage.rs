@@ -28,7 +28,7 @@ fn wrong_usage_is_status_2() {
             &["rm", "unix:///a%g1"],
             "expected two hexadecimal digits after %, came \"g1\"",
         ),
-        (&["serve"], "<DIR>"),
+        (&["serve"], "<DIR|--fsdev <OPTIONS>|--virtfs <OPTIONS>>"),
         (
             &["serve", "--msize-max", "32M", "."],
             "expected a number from 4096 to 16M",
@@ -46,6 +46,105 @@ fn wrong_usage_is_status_2() {
         assert_eq!(output.status.code(), Some(2), "{args:?}: {said}");
         assert!(said.contains(want), "{args:?}: {said}");
         assert!(output.stdout.is_empty(), "{args:?}");
+    }
+}
+
+#[test]
+fn wrong_ways_to_share_are_status_2() {
+    let fsdev = "--fsdev=local,id=a,path=/,security_model=none";
+    let virtfs = "--virtfs=local,mount_tag=a,path=/,security_model=none";
+    let cases: [(&[&str], &str); 17] = [
+        (
+            &[fsdev, "."],
+            "'--fsdev <OPTIONS>' cannot be used with '[DIR]'",
+        ),
+        (&[fsdev, virtfs], "cannot be used with '--virtfs <OPTIONS>'"),
+        (&[fsdev, "--readonly"], "cannot be used with '--readonly'"),
+        (
+            &[fsdev, "--security-model=none"],
+            "cannot be used with '--security-model <MODEL>'",
+        ),
+        (
+            &[virtfs, "--fmode=0600"],
+            "cannot be used with '--fmode <MODE>'",
+        ),
+        (
+            &[virtfs, "--dmode=0700"],
+            "cannot be used with '--dmode <MODE>'",
+        ),
+        (
+            &[virtfs, "--multidevs=remap"],
+            "cannot be used with '--multidevs <HOW>'",
+        ),
+        (
+            &[virtfs, "--writeout=immediate"],
+            "cannot be used with '--writeout <WHEN>'",
+        ),
+        (
+            &[fsdev, "--max-xattr=1024"],
+            "cannot be used with '--max-xattr <N>'",
+        ),
+        (
+            &[fsdev, "--throttling.iops-size=1"],
+            "cannot be used with '--throttling.iops-size <N>'",
+        ),
+        (
+            &["--fsdev=local,id=a,path=/"],
+            "security_model property not set\nValid options are: security_model=[",
+        ),
+        (
+            &["--virtfs=local,path=/"],
+            "Usage: -virtfs fsdriver,mount_tag=tag",
+        ),
+        (
+            &["--fsdev=local,id=a,path=/,security_model=none,fmode=0600"],
+            "fmode is only valid for mapped security modes",
+        ),
+        (
+            &["--security-model=passthrough", "--dmode=700", "."],
+            "dmode is only valid for mapped security modes",
+        ),
+        (
+            &["--fmode=0844", "."],
+            "expected octal digits from 0 to 0777, came \"0844\"",
+        ),
+        (&["--writeout=typo", "."], "immediate"),
+        (&["--multidevs=off", "."], "remap, forbid, warn"),
+    ];
+    for (args, want) in cases {
+        let output = run(["serve"].iter().chain(args));
+        let said = complaint(&output);
+        assert_eq!(output.status.code(), Some(2), "{args:?}: {said}");
+        assert!(said.contains(want), "{args:?}: {said}");
+        assert!(output.stdout.is_empty(), "{args:?}");
+    }
+}
+
+#[test]
+fn the_help_has_every_option_of_qemu() {
+    let output = run(["serve", "--help"]);
+    let help = String::from_utf8_lossy(&output.stdout);
+    for name in [
+        "--fsdev",
+        "--virtfs",
+        "--security-model",
+        "--fmode",
+        "--dmode",
+        "--readonly",
+        "--multidevs",
+        "--writeout",
+        "--max-xattr",
+        "--throttling.iops-size",
+    ] {
+        assert!(help.contains(&format!("  {name}")), "{name}: {help}");
+    }
+    for kind in ["bps", "iops"] {
+        for way in ["total", "read", "write"] {
+            for end in ["", "-max", "-max-length"] {
+                let flag = format!("  --throttling.{kind}-{way}{end} <N>");
+                assert!(help.contains(&flag), "{flag}: {help}");
+            }
+        }
     }
 }
 

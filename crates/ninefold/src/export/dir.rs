@@ -135,6 +135,9 @@ impl Export {
         while let Some(record) = dir.next() {
             let record = record?;
             let name = record.file_name().to_bytes();
+            if self.ownership.hides(name) {
+                continue;
+            }
             let file_type = self.type_of(cursor, name, record.file_type());
             let ino = if cursor.is_root && name == b".." {
                 self.root.id().ino
@@ -167,11 +170,13 @@ impl Export {
     /// The type of an entry, asked of the object only when the directory does not have it.
     fn type_of(&self, cursor: &Cursor, name: &[u8], known: FileType) -> FileType {
         if known != FileType::Unknown {
-            return known;
+            return self.ownership.entry_type(known);
         }
         let found = Name::new(name)
             .ok()
             .and_then(|name| sys::stat_entry(cursor.fd(), name).ok());
-        found.map_or(FileType::Unknown, |stat| stat.file_type())
+        found.map_or(FileType::Unknown, |stat| {
+            self.ownership.entry_type(stat.file_type())
+        })
     }
 }

@@ -2,6 +2,7 @@
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use rustix::fs::{FileType, OFlags};
 use rustix::io::{self, Errno};
@@ -73,6 +74,8 @@ pub struct OpenFile {
     fd: Arc<OwnedFd>,
     access: Access,
     locks: LockHold,
+    /// How many set-id bits had been set when it was last looked whether this file has one.
+    set_id_seen: AtomicU64,
 }
 
 impl OpenFile {
@@ -86,7 +89,15 @@ impl OpenFile {
             fd,
             access,
             locks: LockHold::new(export, file),
+            set_id_seen: AtomicU64::new(0),
         }
+    }
+
+    /// Takes note of how many set-id bits have been set; true when that is news.
+    pub(super) fn sees_set_id(&self, count: u64) -> bool {
+        // Read first: a write that others see costs more.
+        self.set_id_seen.load(Ordering::Relaxed) != count
+            && self.set_id_seen.swap(count, Ordering::Relaxed) != count
     }
 
     /// The descriptor, for calls that need an open file.
@@ -180,12 +191,7 @@ impl Export {
     /// # Errors
     /// EISDIR, ELOOP and ENXIO for what is not one; EROFS; else the errno of the host.
     pub fn open_file(self: &Arc<Self>, node: &Node, mode: OpenMode) -> Result<OpenFile> {
-        match node.file_type() {
-            FileType::RegularFile => {}
-            FileType::Directory => return Err(Errno::ISDIR),
-            FileType::Symlink => return Err(Errno::LOOP),
-            _ => return Err(Errno::NXIO),
-        }
+        self.check_regular(node)?;
         if mode.changes() {
             self.writer()?;
         }
@@ -196,6 +202,34 @@ impl Export {
             opened => opened?,
         };
         Ok(OpenFile::new(self, Arc::new(fd), mode.access, node.id()))
+    }
+
+    /// Only a file that is regular here and for the client has content that can be had.
+    pub(super) fn check_regular(&self, node: &Node) -> Result<()> {
+        match self.ownership.file_type(self, node)? {
+            FileType::RegularFile if node.file_type() == FileType::RegularFile => Ok(()),
+            FileType::Directory => Err(Errno::ISDIR),
+            FileType::Symlink => Err(Errno::LOOP),
+            _ => Err(Errno::NXIO),
+        }
+    }
+
+    /// Writes to an open file. Set-id bits that the host does not have go, unless it is the
+    /// superuser of the client who writes. Source: write(2).
+    ///
+    /// # Errors
+    /// As [`OpenFile::write_at`].
+    pub fn write(
+        &self,
+        (node, file): (&Node, &OpenFile),
+        by: Option<u32>,
+        offset: u64,
+        data: &[u8],
+    ) -> Result<usize> {
+        if by != Some(0) {
+            self.ownership.before_write(self, node, file)?;
+        }
+        file.write_at(offset, data)
     }
 }
 
@@ -212,14 +246,8 @@ impl Writer<'_> {
         if let Some(file) = open.filter(|file| file.access().writes()) {
             return file.truncate(size);
         }
-        match node.file_type() {
-            FileType::RegularFile => {
-                let fd = sys::reopen(node.fd(), OFlags::WRONLY | OFlags::NOCTTY)?;
-                rustix::fs::ftruncate(fd, size)
-            }
-            FileType::Directory => Err(Errno::ISDIR),
-            FileType::Symlink => Err(Errno::LOOP),
-            _ => Err(Errno::NXIO),
-        }
+        self.export().check_regular(node)?;
+        let fd = sys::reopen(node.fd(), OFlags::WRONLY | OFlags::NOCTTY)?;
+        rustix::fs::ftruncate(fd, size)
     }
 }

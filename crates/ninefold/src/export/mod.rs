@@ -22,15 +22,15 @@ pub use ownership::{Owner, SecurityModel};
 pub use writer::{SetTime, Writer};
 
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use ninefold_wire::{Name, Qid, Step};
-use rustix::fs::{FileType, Mode, OFlags, StatFs};
+use rustix::fs::{Mode, OFlags, StatFs};
 use rustix::io::Errno;
 
-use crate::sys::{self, Result, Stat};
+use crate::sys::{self, Result, Stat, XattrTarget};
 use ownership::Ownership;
 use qid::QidMap;
 
@@ -39,6 +39,10 @@ use qid::QidMap;
 pub struct ExportOptions {
     /// How owners, modes and special files are kept (`security_model`).
     pub security_model: SecurityModel,
+    /// Permission bits on the host of the files that a mapped model makes (`fmode`), at most 0777.
+    pub fmode: u32,
+    /// The same of directories (`dmode`).
+    pub dmode: u32,
     /// Refuse every change (`readonly`).
     pub readonly: bool,
 }
@@ -49,6 +53,8 @@ impl ExportOptions {
     pub fn new(security_model: SecurityModel) -> Self {
         Self {
             security_model,
+            fmode: 0o600,
+            dmode: 0o700,
             readonly: false,
         }
     }
@@ -65,11 +71,22 @@ pub enum ExportError {
         /// What the host said.
         source: io::Error,
     },
+    /// The file system has no extended attributes.
+    #[error(
+        "cannot keep owners and modes in extended attributes: the file system of {0} has no user.* attributes (choose the security model mapped-file, passthrough or none)"
+    )]
+    NoXattrs(PathBuf),
     /// There is no `/proc`.
     #[error(
         "cannot open /proc/self/fd, without which no file can be opened by its descriptor (mount /proc): {0}"
     )]
     Proc(io::Error),
+}
+
+/// Whether the file system knows `user.` attributes.
+fn has_xattrs(dir: BorrowedFd<'_>) -> bool {
+    let asked = sys::xattr_get(XattrTarget::Named(dir), b"user.virtfs.mode", &mut [0; 4]);
+    asked != Err(Errno::OPNOTSUPP)
 }
 
 /// One shared tree. Immutable after start; used by all sessions at once.
@@ -95,9 +112,12 @@ impl Export {
             path: path.to_owned(),
             source: errno.into(),
         })?;
+        if options.security_model == SecurityModel::MappedXattr && !has_xattrs(fd.as_fd()) {
+            return Err(ExportError::NoXattrs(path.to_owned()));
+        }
         Ok(Self {
             root: Arc::new(Node::new(fd, &stat, None)),
-            ownership: options.security_model.ownership(),
+            ownership: options.security_model.ownership(options),
             qids: QidMap::new(stat.id.dev),
             locks: LockTable::default(),
             readonly: options.readonly,
@@ -133,7 +153,9 @@ impl Export {
     /// # Errors
     /// The errno of the host.
     pub fn stat(&self, node: &Node) -> Result<Stat> {
-        sys::stat(node.fd())
+        let mut stat = sys::stat(node.fd())?;
+        self.ownership.complete(self, node, &mut stat)?;
+        Ok(stat)
     }
 
     /// The qid of an object with these attributes.
@@ -173,10 +195,22 @@ impl Export {
     /// # Errors
     /// The errno of the host.
     pub fn child(&self, dir: &Arc<Node>, name: Name<'_>) -> Result<(Arc<Node>, Stat)> {
+        self.check_name(name)?;
+        let _steady = self.ownership.steady(dir);
         let fd = sys::open_entry(dir.fd(), name, OFlags::PATH, Mode::empty())?;
-        let stat = sys::stat(fd.as_fd())?;
+        let mut stat = sys::stat(fd.as_fd())?;
         let node = Node::new(fd, &stat, Some(Place::new(dir, name)));
+        self.ownership.found(self, &node, &mut stat)?;
         Ok((Arc::new(node), stat))
+    }
+
+    /// Checks that a name is not one of the security model's own.
+    fn check_name(&self, name: Name<'_>) -> Result<()> {
+        if self.ownership.hides(name.bytes()) {
+            Err(Errno::INVAL)
+        } else {
+            Ok(())
+        }
     }
 
     /// The parent of a directory. The root is its own parent; so is a directory that the host has
@@ -264,10 +298,7 @@ impl Export {
     /// # Errors
     /// EINVAL when the object is something else, else the errno of readlinkat(2).
     pub fn read_link(&self, node: &Node, target: &mut [u8]) -> Result<usize> {
-        if node.file_type() != FileType::Symlink {
-            return Err(Errno::INVAL);
-        }
-        rustix::fs::readlinkat_raw(node.fd(), "", target)
+        self.ownership.read_link(self, node, target)
     }
 
     /// The figures of the file system that holds the object, and its id, which rustix shows only

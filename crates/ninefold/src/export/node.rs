@@ -1,12 +1,13 @@
 //! An object of the tree, held by a descriptor.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use ninefold_wire::Name;
 use rustix::fs::{FileType, OFlags};
 use rustix::io::Errno;
 
+use crate::locked;
 use crate::sys::{self, FileId, Result, Stat};
 
 /// An object that a client walked to or made: the object itself, whatever becomes of its name.
@@ -23,6 +24,8 @@ pub struct Node {
     /// How the client came here. A hint: others may have moved the object since.
     place: Option<Place>,
     generation: OnceLock<Option<u32>>,
+    /// The file that holds the object's attributes, where the security model has such files.
+    metadata: Mutex<Option<Arc<OwnedFd>>>,
 }
 
 /// A directory and a name in it.
@@ -85,6 +88,7 @@ impl Node {
             file_type: stat.file_type(),
             place,
             generation,
+            metadata: Mutex::default(),
         }
     }
 
@@ -104,7 +108,23 @@ impl Node {
             file_type: self.file_type,
             place: self.place.clone(),
             generation: OnceLock::new(),
+            metadata: Mutex::new(self.metadata()),
         }))
+    }
+
+    /// Whether the descriptor is one of an open file, which every call takes.
+    pub(super) fn is_open(&self) -> bool {
+        self.lent
+    }
+
+    /// The object's metadata file, if it is known.
+    pub(super) fn metadata(&self) -> Option<Arc<OwnedFd>> {
+        locked(&self.metadata).clone()
+    }
+
+    /// Keeps the object's metadata file for as long as the node lives. The first one stays.
+    pub(super) fn keep_metadata(&self, metadata: OwnedFd) -> Arc<OwnedFd> {
+        Arc::clone(locked(&self.metadata).get_or_insert_with(|| Arc::new(metadata)))
     }
 
     /// The descriptor that names the object.

@@ -1,19 +1,14 @@
 //! Changes to the tree. There is no other way to make one.
 
-use std::os::fd::AsFd;
 use std::sync::Arc;
 
 use ninefold_wire::Name;
-use rustix::fs::{
-    self, AtFlags, FileType, Mode, OFlags, Timespec, Timestamps, UTIME_NOW, UTIME_OMIT,
-};
+use rustix::fs::{self, AtFlags, FileType, OFlags, Timespec, Timestamps, UTIME_NOW, UTIME_OMIT};
 use rustix::io::Errno;
 
+use super::ownership::{MadeFile, New, permissions};
 use super::{Export, Node, OpenFile, OpenMode, Owner, Place};
 use crate::sys::{self, Result, Stat, Time};
-
-/// Permission bits, with set-id and sticky bits.
-const PERMISSIONS: u32 = 0o7777;
 
 /// The right to change the tree.
 #[derive(Clone, Copy)]
@@ -51,10 +46,6 @@ impl SetTime {
     }
 }
 
-fn permissions(mode: u32) -> Mode {
-    Mode::from_raw_mode(mode & PERMISSIONS)
-}
-
 impl<'a> Writer<'a> {
     pub(super) fn new(export: &'a Export) -> Self {
         Self { export }
@@ -78,11 +69,16 @@ impl<'a> Writer<'a> {
         mode: u32,
         owner: Owner,
     ) -> Result<(Node, OpenFile, Stat)> {
-        self.export.ownership.create_as(owner)?;
+        self.export.check_name(name)?;
         let flags = (open.flags() - OFlags::NOATIME) | OFlags::CREATE | OFlags::EXCL;
-        let fd = Arc::new(sys::open_entry(dir.fd(), name, flags, permissions(mode))?);
-        let stat = sys::stat(fd.as_fd())?;
+        let new = New { mode, owner };
+        let MadeFile { fd, stat, metadata } =
+            self.export.ownership.create_file((dir, name), flags, new)?;
+        let fd = Arc::new(fd);
         let node = Node::of_open(&fd, &stat, Place::new(dir, name));
+        if let Some(metadata) = metadata {
+            node.keep_metadata(metadata);
+        }
         let file = OpenFile::new(export, fd, open.access, stat.id);
         Ok((node, file, stat))
     }
@@ -92,9 +88,9 @@ impl<'a> Writer<'a> {
     /// # Errors
     /// The errno of mkdirat(2).
     pub fn make_dir(&self, dir: &Node, name: Name<'_>, mode: u32, owner: Owner) -> Result<Stat> {
-        self.export.ownership.create_as(owner)?;
-        fs::mkdirat(dir.fd(), name.bytes(), permissions(mode))?;
-        sys::stat_entry(dir.fd(), name)
+        self.export.check_name(name)?;
+        let new = New { mode, owner };
+        self.export.ownership.make_dir((dir, name), new)
     }
 
     /// Makes a special file, or an empty regular one when `mode` has no type.
@@ -105,19 +101,19 @@ impl<'a> Writer<'a> {
         &self,
         (dir, name): (&Node, Name<'_>),
         mode: u32,
-        (major, minor): (u32, u32),
+        device: (u32, u32),
         owner: Owner,
     ) -> Result<Stat> {
+        self.export.check_name(name)?;
         let file_type = match (mode & libc::S_IFMT, FileType::from_raw_mode(mode)) {
             (0, _) => FileType::RegularFile,
             (_, FileType::Directory) => return Err(Errno::PERM),
             (_, FileType::Symlink | FileType::Unknown) => return Err(Errno::INVAL),
             (_, known) => known,
         };
-        self.export.ownership.create_as(owner)?;
-        let device = fs::makedev(major, minor);
-        fs::mknodat(dir.fd(), name.bytes(), file_type, permissions(mode), device)?;
-        sys::stat_entry(dir.fd(), name)
+        let new = New { mode, owner };
+        let ownership = &self.export.ownership;
+        ownership.make_node((dir, name), file_type, device, new)
     }
 
     /// Makes a symbolic link; the target is stored as it is.
@@ -131,9 +127,9 @@ impl<'a> Writer<'a> {
         target: &[u8],
         owner: Owner,
     ) -> Result<Stat> {
-        self.export.ownership.create_as(owner)?;
-        fs::symlinkat(target, dir.fd(), name.bytes())?;
-        sys::stat_entry(dir.fd(), name)
+        self.export.check_name(name)?;
+        let ownership = &self.export.ownership;
+        ownership.make_symlink((dir, name), target, owner)
     }
 
     /// Gives an object one more name.
@@ -141,10 +137,11 @@ impl<'a> Writer<'a> {
     /// # Errors
     /// EPERM for a directory, else the errno of linkat(2).
     pub fn link(&self, node: &Node, dir: &Node, name: Name<'_>) -> Result<()> {
+        self.export.check_name(name)?;
         if node.is_dir() {
             return Err(Errno::PERM);
         }
-        sys::link(node.fd(), dir.fd(), name)
+        self.export.ownership.link(self.export, node, (dir, name))
     }
 
     /// Moves an entry, over an existing one as rename(2) does.
@@ -152,7 +149,9 @@ impl<'a> Writer<'a> {
     /// # Errors
     /// The errno of renameat(2).
     pub fn rename(&self, old: (&Node, Name<'_>), new: (&Node, Name<'_>)) -> Result<()> {
-        fs::renameat(old.0.fd(), old.1.bytes(), new.0.fd(), new.1.bytes())
+        self.export.check_name(old.1)?;
+        self.export.check_name(new.1)?;
+        self.export.ownership.rename(old, new)
     }
 
     /// Moves an object from wherever it is now.
@@ -169,12 +168,8 @@ impl<'a> Writer<'a> {
     /// # Errors
     /// The errno of unlinkat(2).
     pub fn unlink(&self, dir: &Node, name: Name<'_>, directory: bool) -> Result<()> {
-        let flags = if directory {
-            AtFlags::REMOVEDIR
-        } else {
-            AtFlags::empty()
-        };
-        fs::unlinkat(dir.fd(), name.bytes(), flags)
+        self.export.check_name(name)?;
+        self.export.ownership.unlink((dir, name), directory)
     }
 
     /// Removes an object's entry wherever it is now.
@@ -191,10 +186,10 @@ impl<'a> Writer<'a> {
     /// # Errors
     /// EOPNOTSUPP for a symbolic link, else the errno of fchmodat2(2).
     pub fn chmod(&self, node: &Node, mode: u32) -> Result<()> {
-        if node.file_type() == FileType::Symlink {
+        if self.export.ownership.file_type(self.export, node)? == FileType::Symlink {
             return Err(Errno::OPNOTSUPP);
         }
-        sys::chmod(node.fd(), permissions(mode))
+        self.export.ownership.chmod(self.export, node, mode)
     }
 
     /// Changes owner or group.
@@ -202,7 +197,7 @@ impl<'a> Writer<'a> {
     /// # Errors
     /// The errno of fchownat(2), as the security model has it.
     pub fn chown(&self, node: &Node, owner: Owner) -> Result<()> {
-        self.export.ownership.chown(node, owner)
+        self.export.ownership.chown(self.export, node, owner)
     }
 
     /// Sets the times.

@@ -13,6 +13,15 @@ fn target<'a>(node: &'a Node, open: Option<&'a OpenFile>) -> XattrTarget<'a> {
     })
 }
 
+/// An ACL that is set to nothing is removed, and may be removed when there is none: so Linux does
+/// it, and its client expects it. Source: acl(5), `posix_acl_xattr_set`.
+fn is_acl(name: &[u8]) -> bool {
+    matches!(
+        name,
+        b"system.posix_acl_access" | b"system.posix_acl_default"
+    )
+}
+
 impl Export {
     /// Reads a value into `value`; returns its length.
     ///
@@ -25,8 +34,8 @@ impl Export {
         name: &[u8],
         value: &mut [u8],
     ) -> Result<usize> {
-        self.check_xattr(name)?;
-        sys::xattr_get(target(node, open), name, value)
+        let name = self.ownership.xattr_host_name(name, false)?;
+        sys::xattr_get(target(node, open), &name, value)
     }
 
     /// Reads the names, each ended by a NUL, into `names`; returns their length.
@@ -44,21 +53,16 @@ impl Export {
         let mut at = 0;
         while let Some(nul) = names[at..len].iter().position(|byte| *byte == 0) {
             let next = at + nul + 1;
-            if self.ownership.has_xattr(&names[at..next - 1]) {
-                names.copy_within(at..next, kept);
-                kept += next - at;
+            let host = &names[at..next - 1];
+            if let Some(shown) = self.ownership.xattr_client_name(host) {
+                // A name is shown whole or without its beginning.
+                let len = shown.len() + 1;
+                names.copy_within(next - len..next, kept);
+                kept += len;
             }
             at = next;
         }
         Ok(kept)
-    }
-
-    fn check_xattr(&self, name: &[u8]) -> Result<()> {
-        if self.ownership.has_xattr(name) {
-            Ok(())
-        } else {
-            Err(Errno::OPNOTSUPP)
-        }
     }
 }
 
@@ -74,8 +78,11 @@ impl Writer<'_> {
         value: &[u8],
         flags: XattrFlags,
     ) -> Result<()> {
-        self.export().check_xattr(name)?;
-        sys::xattr_set(XattrTarget::Named(node.fd()), name, value, flags)
+        if value.is_empty() && is_acl(name) {
+            return self.xattr_remove(node, name);
+        }
+        let name = self.export().ownership.xattr_host_name(name, true)?;
+        sys::xattr_set(XattrTarget::Named(node.fd()), &name, value, flags)
     }
 
     /// Removes an attribute.
@@ -83,7 +90,10 @@ impl Writer<'_> {
     /// # Errors
     /// EOPNOTSUPP for a name space that the security model does not have, ENODATA.
     pub fn xattr_remove(&self, node: &Node, name: &[u8]) -> Result<()> {
-        self.export().check_xattr(name)?;
-        sys::xattr_remove(XattrTarget::Named(node.fd()), name)
+        let host = self.export().ownership.xattr_host_name(name, true)?;
+        match sys::xattr_remove(XattrTarget::Named(node.fd()), &host) {
+            Err(Errno::NODATA) if is_acl(name) => Ok(()),
+            done => done,
+        }
     }
 }

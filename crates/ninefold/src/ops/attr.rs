@@ -42,7 +42,7 @@ fn basic(stat: &Stat, iounit: u32) -> Attr {
         uid: stat.uid,
         gid: stat.gid,
         nlink: stat.nlink.into(),
-        rdev: stat.rdev.into(),
+        rdev: stat.rdev,
         size: stat.size,
         blksize: whole_blocks(iounit, stat.blksize).into(),
         blocks: stat.blocks,

@@ -33,7 +33,9 @@ pub(super) fn read(call: &mut Call<'_>, fid: u32, offset: u64, count: u32) -> Re
 pub(super) fn write(call: &mut Call<'_>, fid: u32, offset: u64, data: &[u8]) -> Result<Answer> {
     let fid = call.fids.any(fid)?;
     let len = match &fid.state {
-        State::File(file) => file.write_at(offset, data)?,
+        State::File(file) => call
+            .export
+            .write((&fid.node, file), fid.uid, offset, data)?,
         State::Dir(_) => return Err(Errno::ISDIR),
         State::XattrWrite(write) => xattr::write(write, offset, data)?,
         State::Path | State::XattrRead(..) => return Err(Errno::BADF),

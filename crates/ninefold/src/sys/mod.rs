@@ -76,6 +76,27 @@ pub fn open_entry(
     fs::openat(dir, name.bytes(), flags, mode)
 }
 
+/// Opens the entry `name` of the directory `sub`, which is an entry of `dir`, in one call.
+///
+/// # Errors
+/// As [`open_entry`].
+pub fn open_entry_in(
+    dir: BorrowedFd<'_>,
+    sub: Name<'_>,
+    name: Name<'_>,
+    flags: OFlags,
+) -> Result<OwnedFd> {
+    let path = [sub.bytes(), b"/", name.bytes()].concat();
+    let wanted = flags | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    match fs::openat2(dir, &path[..], wanted, Mode::empty(), RESOLVE) {
+        Err(Errno::NOSYS) => {}
+        done => return done,
+    }
+    let way = OFlags::PATH | OFlags::DIRECTORY;
+    let sub = open_entry(dir, sub, way, Mode::empty())?;
+    open_entry(sub.as_fd(), name, flags, Mode::empty())
+}
+
 /// A descriptor of the parent of the directory `dir`, which names it and no more.
 ///
 /// # Errors

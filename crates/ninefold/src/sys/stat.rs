@@ -38,8 +38,8 @@ pub struct Stat {
     pub uid: u32,
     /// Group.
     pub gid: u32,
-    /// Device number, in Linux's 32-bit user encoding.
-    pub rdev: u32,
+    /// Device number as the C library encodes it; the low 32 bits are Linux's own encoding.
+    pub rdev: u64,
     /// Bytes.
     pub size: u64,
     /// Preferred I/O size, bytes.
@@ -97,7 +97,7 @@ fn of_statx(raw: &Statx) -> Stat {
         nlink: raw.stx_nlink,
         uid: raw.stx_uid,
         gid: raw.stx_gid,
-        rdev: encode_device(raw.stx_rdev_major, raw.stx_rdev_minor),
+        rdev: fs::makedev(raw.stx_rdev_major, raw.stx_rdev_minor),
         size: raw.stx_size,
         blksize: raw.stx_blksize,
         blocks: raw.stx_blocks,
@@ -113,9 +113,4 @@ fn time(raw: StatxTimestamp) -> Time {
         sec: raw.tv_sec,
         nsec: raw.tv_nsec,
     }
-}
-
-/// Linux's `new_encode_dev`, which its 9p client decodes from `rdev`.
-fn encode_device(major: u32, minor: u32) -> u32 {
-    (minor & 0xff) | ((major & 0xfff) << 8) | ((minor & !0xff) << 12)
 }

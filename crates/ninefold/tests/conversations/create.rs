@@ -6,7 +6,7 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, chown};
 use ninefold::{Errno, SecurityModel};
 use ninefold_wire::flags::{open, qid};
 
-use crate::share::{Share, is_root, one_of_each};
+use crate::share::{Share, is_root, model, one_of_each};
 use crate::verbs::{RDONLY, RDWR, WRONLY};
 
 #[test]
@@ -25,7 +25,8 @@ fn a_new_file_is_open_at_once() {
             .lcreate(fid, name, RDWR | open::CREAT, mode)
             .expect("a file");
         assert_eq!(made.path, client.find(100 + fid, name).path);
-        assert_eq!(share.mode(name), mode & 0o7777, "{name}");
+        let shown = client.getattr(fid, 0x7ff).expect("attributes").mode;
+        assert_eq!(shown, 0o100_000 | mode & 0o7777, "{name}");
         assert_eq!(client.write(fid, 0, b"new"), Ok(3));
         assert_eq!(client.read(fid, 0, 9).as_deref(), Ok(&b"new"[..]));
         assert_eq!(share.read(name), b"new");
@@ -155,10 +156,25 @@ fn special_files() {
         .expect("a socket");
     client.mknod(0, "file", 0o100_644, (0, 0)).expect("a file");
     client.mknod(0, "bare", 0o600, (7, 7)).expect("a file");
-    assert!(share.stat("fifo").file_type().is_fifo());
-    assert!(share.stat("sock").file_type().is_socket());
-    assert!(share.stat("file").is_file() && share.stat("bare").is_file());
-    assert_eq!((share.mode("fifo"), share.mode("bare")), (0o640, 0o600));
+    let made = [
+        ("fifo", 0o10_640),
+        ("sock", 0o140_600),
+        ("file", 0o100_644),
+        ("bare", 0o100_600),
+    ];
+    for (fid, (name, mode)) in (1..).zip(made) {
+        client.find(fid, name);
+        let shown = client.getattr(fid, 0x7ff).expect("attributes").mode;
+        assert_eq!(shown, mode, "{name}");
+        // On the host the mapped models have nothing but files.
+        let host = rustix::fs::FileType::from_raw_mode(share.stat(name).mode());
+        let expected = if model().is_mapped() { 0o100_000 } else { mode };
+        assert_eq!(
+            host,
+            rustix::fs::FileType::from_raw_mode(expected),
+            "{name}"
+        );
+    }
     assert_eq!(client.mknod(0, "fifo", 0o10_640, (0, 0)), Err(Errno::EXIST));
     assert_eq!(client.mknod(0, "dir", 0o40_755, (0, 0)), Err(Errno::PERM));
     for wrong in [0o120_777, 0o50_644, 0o170_644] {
@@ -176,18 +192,29 @@ fn devices_keep_their_numbers() {
     let share = Share::new();
     let mut client = share.client();
     let made = client.mknod(0, "dev", 0o20_666, (261, 300)).map(drop);
-    if !is_root() {
+    if !is_root() && !model().is_mapped() {
         assert_eq!(made, Err(Errno::PERM));
         return;
     }
     made.expect("a device");
     client.mknod(0, "blk", 0o60_660, (8, 1)).expect("a device");
-    assert!(share.stat("dev").file_type().is_char_device());
-    assert!(share.stat("blk").file_type().is_block_device());
-    assert_eq!(share.stat("dev").rdev(), rustix::fs::makedev(261, 300));
-    client.find(1, "dev");
-    let rdev = client.getattr(1, 0x7ff).expect("attributes").rdev;
-    assert_eq!(rdev, (300 & 0xff) | (261 << 8) | ((300 & !0xff) << 12));
+    if !model().is_mapped() {
+        assert!(share.stat("dev").file_type().is_char_device());
+        assert!(share.stat("blk").file_type().is_block_device());
+        assert_eq!(share.stat("dev").rdev(), rustix::fs::makedev(261, 300));
+    }
+    for (fid, name, mode, (major, minor)) in [
+        (1, "dev", 0o20_666, (261, 300)),
+        (2, "blk", 0o60_660, (8, 1)),
+    ] {
+        client.find(fid, name);
+        let shown = client.getattr(fid, 0x7ff).expect("attributes");
+        assert_eq!(shown.mode, mode);
+        assert_eq!(
+            shown.rdev,
+            (minor & 0xff) | (major << 8) | ((minor & !0xff) << 12)
+        );
+    }
 }
 
 #[test]

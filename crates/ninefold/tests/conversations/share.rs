@@ -18,10 +18,23 @@ pub struct Share {
     export: Arc<Export>,
 }
 
+/// The security model of the tests that do not choose one: most of what a client sees must not
+/// depend on it. `cargo xtask test` runs them for the mapped models too.
+pub fn model() -> SecurityModel {
+    match std::env::var("NINEFOLD_MODEL").as_deref() {
+        Err(_) | Ok("none") => SecurityModel::None,
+        Ok("mapped-xattr") => SecurityModel::MappedXattr,
+        Ok("mapped-file") => SecurityModel::MappedFile,
+        Ok(other) => {
+            panic!("NINEFOLD_MODEL: expected none, mapped-xattr or mapped-file, came {other}")
+        }
+    }
+}
+
 impl Share {
-    /// An empty folder; owners are not kept, as a server without privileges would have it.
+    /// An empty folder, of the model that the run is for.
     pub fn new() -> Self {
-        Self::with(SecurityModel::None, false, |_| {})
+        Self::with(model(), false, |_| {})
     }
 
     /// A folder that is filled before it is served.

@@ -1,0 +1,69 @@
+//! Objects that are on the host what they are for the client.
+
+use std::os::fd::AsFd;
+
+use rustix::fs::{self, AtFlags, FileType, Mode};
+use rustix::io::Errno;
+
+use super::{At, MadeFile, New};
+use crate::export::Node;
+use crate::sys::{self, Result, Stat};
+
+/// Permission bits, with set-id and sticky bits.
+const PERMISSIONS: u32 = 0o7777;
+
+pub(in crate::export) fn permissions(mode: u32) -> Mode {
+    Mode::from_raw_mode(mode & PERMISSIONS)
+}
+
+pub(super) fn create_file(at: At<'_>, flags: fs::OFlags, new: New) -> Result<MadeFile> {
+    let fd = sys::open_entry(at.0.fd(), at.1, flags, permissions(new.mode))?;
+    let stat = sys::stat(fd.as_fd())?;
+    Ok(MadeFile {
+        fd,
+        stat,
+        metadata: None,
+    })
+}
+
+pub(super) fn make_dir((dir, name): At<'_>, new: New) -> Result<Stat> {
+    fs::mkdirat(dir.fd(), name.bytes(), permissions(new.mode))?;
+    sys::stat_entry(dir.fd(), name)
+}
+
+pub(super) fn make_node(
+    (dir, name): At<'_>,
+    file_type: FileType,
+    (major, minor): (u32, u32),
+    new: New,
+) -> Result<Stat> {
+    let device = fs::makedev(major, minor);
+    let mode = permissions(new.mode);
+    fs::mknodat(dir.fd(), name.bytes(), file_type, mode, device)?;
+    sys::stat_entry(dir.fd(), name)
+}
+
+pub(super) fn make_symlink((dir, name): At<'_>, target: &[u8]) -> Result<Stat> {
+    fs::symlinkat(target, dir.fd(), name.bytes())?;
+    sys::stat_entry(dir.fd(), name)
+}
+
+pub(super) fn read_link(node: &Node, target: &mut [u8]) -> Result<usize> {
+    if node.file_type() != FileType::Symlink {
+        return Err(Errno::INVAL);
+    }
+    fs::readlinkat_raw(node.fd(), "", target)
+}
+
+pub(super) fn rename(from: At<'_>, to: At<'_>) -> Result<()> {
+    fs::renameat(from.0.fd(), from.1.bytes(), to.0.fd(), to.1.bytes())
+}
+
+pub(super) fn unlink((dir, name): At<'_>, directory: bool) -> Result<()> {
+    let flags = if directory {
+        AtFlags::REMOVEDIR
+    } else {
+        AtFlags::empty()
+    };
+    fs::unlinkat(dir.fd(), name.bytes(), flags)
+}

@@ -1,0 +1,290 @@
+//! Metadata files: where they lie, and how they are read and written.
+//!
+//! The metadata of the entry `NAME` of a directory is the file `.virtfs_metadata/NAME` in that
+//! directory, that of the export's root the file `.virtfs_metadata_root` in the root. A metadata file
+//! is only ever changed in place, because hard links of an object share it as they share the
+//! object. For the same reason whoever has it open has it for as long as the object lives.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use ninefold_wire::Name;
+use rustix::fs::{self, AtFlags, Dir, FileType, Mode, OFlags};
+use rustix::io::{self, Errno};
+
+use super::super::At;
+use super::super::attributes::Attributes;
+use super::text;
+use crate::export::Node;
+use crate::sys::{self, Result};
+
+/// The hidden directory.
+const DIR: &[u8] = b".virtfs_metadata";
+/// The metadata file of the export's root.
+const ROOT: &[u8] = b".virtfs_metadata_root";
+
+const DIR_MODE: Mode = Mode::RWXU;
+const FILE_MODE: Mode = Mode::RUSR.union(Mode::WUSR);
+const READ: OFlags = OFlags::RDONLY.union(OFlags::NONBLOCK).union(OFlags::NOCTTY);
+
+/// QEMU's are at most 80 bytes. What stands behind this many is not read.
+const TEXT_MAX: usize = 64 << 10;
+/// What one read is expected to get.
+const TEXT_USUAL: usize = 512;
+
+/// Whether a name is one of those that belong to the server.
+pub(super) fn is_own(name: &[u8]) -> bool {
+    name == DIR || name == ROOT
+}
+
+fn own_name(name: &'static [u8]) -> Result<Name<'static>> {
+    Name::new(name).map_err(|_| Errno::INVAL)
+}
+
+/// A directory that holds metadata files, and the name of one of them.
+pub(super) struct Slot<'a> {
+    dir: OwnedFd,
+    name: Name<'a>,
+}
+
+/// The metadata file of an entry, for reading; nothing when it has none or none that can be one.
+pub(super) fn find((dir, name): At<'_>) -> Result<Option<OwnedFd>> {
+    found(sys::open_entry_in(dir.fd(), own_name(DIR)?, name, READ))
+}
+
+/// The same of the export's root.
+pub(super) fn find_root(root: &Node) -> Result<Option<OwnedFd>> {
+    found(sys::open_entry(
+        root.fd(),
+        own_name(ROOT)?,
+        READ,
+        Mode::empty(),
+    ))
+}
+
+fn found(opened: Result<OwnedFd>) -> Result<Option<OwnedFd>> {
+    match opened {
+        Ok(fd) => Ok(Some(fd)),
+        // That this server cannot know would fail every look at the object.
+        Err(Errno::MFILE | Errno::NFILE | Errno::NOMEM | Errno::IO) => opened.map(Some),
+        Err(_) => Ok(None),
+    }
+}
+
+impl<'a> Slot<'a> {
+    /// Where the metadata of an entry belongs; the hidden directory is made if there is none.
+    pub(super) fn make((dir, name): At<'a>) -> Result<Self> {
+        let open = || {
+            let flags = OFlags::PATH | OFlags::DIRECTORY;
+            sys::open_entry(dir.fd(), own_name(DIR)?, flags, Mode::empty())
+        };
+        let dir = match open() {
+            Err(Errno::NOENT) => {
+                match fs::mkdirat(dir.fd(), DIR, DIR_MODE) {
+                    Ok(()) | Err(Errno::EXIST) => {}
+                    Err(errno) => return Err(errno),
+                }
+                open()?
+            }
+            opened => opened?,
+        };
+        Ok(Self { dir, name })
+    }
+
+    /// Where the metadata of the export's root belongs.
+    pub(super) fn of_root(root: &Node) -> Result<Self> {
+        Ok(Self {
+            dir: sys::reopen(root.fd(), OFlags::PATH | OFlags::DIRECTORY)?,
+            name: own_name(ROOT)?,
+        })
+    }
+
+    /// A place in the same directory that no object can have a claim to.
+    pub(super) fn aside(&self) -> Result<Self> {
+        Ok(Self {
+            dir: sys::reopen(self.dir.as_fd(), OFlags::PATH | OFlags::DIRECTORY)?,
+            name: own_name(DIR)?,
+        })
+    }
+
+    /// Makes the file, in the place of one that an object of that name left behind.
+    pub(super) fn write_new(&self, attributes: Attributes) -> Result<OwnedFd> {
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOCTTY;
+        let open = || sys::open_entry(self.dir.as_fd(), self.name, flags, FILE_MODE);
+        let file = match open() {
+            Err(Errno::EXIST) => {
+                self.remove()?;
+                open()?
+            }
+            opened => opened?,
+        };
+        match write_all(&file, text::print(attributes).as_bytes()) {
+            Ok(()) => Ok(file),
+            Err(errno) => {
+                let _ = self.remove();
+                Err(errno)
+            }
+        }
+    }
+
+    /// Gives a metadata file this name, in the place of one left behind.
+    pub(super) fn link(&self, metadata: BorrowedFd<'_>) -> Result<()> {
+        match sys::link(metadata, self.dir.as_fd(), self.name) {
+            Err(Errno::EXIST) => {
+                self.remove()?;
+                sys::link(metadata, self.dir.as_fd(), self.name)
+            }
+            done => done,
+        }
+    }
+
+    pub(super) fn rename_to(&self, to: &Slot<'_>) -> Result<()> {
+        let (from_name, to_name) = (self.name.bytes(), to.name.bytes());
+        fs::renameat(&self.dir, from_name, &to.dir, to_name)
+    }
+
+    pub(super) fn remove(&self) -> Result<()> {
+        fs::unlinkat(&self.dir, self.name.bytes(), AtFlags::empty())
+    }
+}
+
+/// Removes the metadata of an entry, if there is any.
+pub(super) fn remove((dir, name): At<'_>) -> Result<()> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY;
+    match sys::open_entry(dir.fd(), own_name(DIR)?, flags, Mode::empty()) {
+        Ok(dir) => match (Slot { dir, name }).remove() {
+            Err(Errno::NOENT) => Ok(()),
+            done => done,
+        },
+        Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => Ok(()),
+        Err(errno) => Err(errno),
+    }
+}
+
+/// What a metadata file says.
+pub(super) fn read(metadata: BorrowedFd<'_>) -> Result<Attributes> {
+    let mut usual = [0; TEXT_USUAL];
+    match io::pread(metadata, &mut usual, 0) {
+        Ok(len) if len < TEXT_USUAL => Ok(text::parse(&usual[..len])),
+        Ok(_) => Ok(text::parse(&read_all(metadata)?)),
+        Err(Errno::IO | Errno::NOMEM) => Err(Errno::IO),
+        // A directory, or whatever else lies there, says nothing.
+        Err(_) => Ok(Attributes::default()),
+    }
+}
+
+fn read_all(metadata: BorrowedFd<'_>) -> Result<Vec<u8>> {
+    let mut text = vec![0; TEXT_MAX];
+    let mut len = 0;
+    while len < TEXT_MAX {
+        match io::pread(metadata, &mut text[len..], len as u64) {
+            Ok(0) => break,
+            Ok(count) => len += count,
+            Err(Errno::INTR) => {}
+            Err(errno) => return Err(errno),
+        }
+    }
+    text.truncate(len);
+    Ok(text)
+}
+
+/// Changes a metadata file in place. At no moment is there less in it than the old or the new text:
+/// it is written over in one call, with blank lines where the old text was longer, and cut then.
+pub(super) fn rewrite(metadata: BorrowedFd<'_>, attributes: Attributes) -> Result<()> {
+    let stat = sys::stat(metadata)?;
+    match stat.file_type() {
+        FileType::RegularFile => {}
+        FileType::Directory => return Err(Errno::ISDIR),
+        _ => return Err(Errno::NXIO),
+    }
+    let file = sys::reopen(metadata, OFlags::RDWR | OFlags::NOCTTY)?;
+    let old = read_all(file.as_fd())?;
+    let mut text = text::print(attributes).into_bytes();
+    let len = text.len() as u64;
+    text.resize(text.len().max(old.len()), b'\n');
+    if let Err(errno) = write_all(&file, &text) {
+        // As it was, as far as the disk lets us: the old text needs no new room.
+        let _ = write_all(&file, &old);
+        let _ = fs::ftruncate(&file, stat.size);
+        return Err(errno);
+    }
+    match fs::ftruncate(&file, len) {
+        // Blank lines say nothing; they may stay.
+        Err(_) if stat.size <= TEXT_MAX as u64 => Ok(()),
+        done => done,
+    }
+}
+
+fn write_all(file: &OwnedFd, text: &[u8]) -> Result<()> {
+    let mut done = 0;
+    while done < text.len() {
+        match io::pwrite(file, &text[done..], done as u64) {
+            Ok(0) => return Err(Errno::NOSPC),
+            Ok(count) => done += count,
+            Err(Errno::INTR) => {}
+            Err(errno) => return Err(errno),
+        }
+    }
+    Ok(())
+}
+
+/// Whether the directory has a hidden directory, which counts as one of its links.
+pub(super) fn has_dir(dir: &Node) -> Result<bool> {
+    match sys::stat_entry(dir.fd(), own_name(DIR)?) {
+        Ok(stat) => Ok(stat.file_type() == FileType::Directory),
+        Err(_) => Ok(false),
+    }
+}
+
+/// Takes from a directory what keeps it from being removed although it is empty for every client:
+/// the hidden directory with metadata that nothing has any more. Returns whether it was that.
+pub(super) fn clear(at: At<'_>) -> Result<bool> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY;
+    let dir = sys::open_entry(at.0.fd(), at.1, flags, Mode::empty())?;
+    let mut own = Vec::new();
+    for entry in Dir::read_from(&dir)? {
+        match entry?.file_name().to_bytes() {
+            b"." | b".." => {}
+            DIR => own.push(DIR),
+            ROOT => own.push(ROOT),
+            _ => return Ok(false),
+        }
+    }
+    if own.contains(&DIR) {
+        let hidden = sys::open_entry(dir.as_fd(), own_name(DIR)?, flags, Mode::empty())?;
+        remove_files(&hidden)?;
+        fs::unlinkat(&dir, DIR, AtFlags::REMOVEDIR)?;
+    }
+    if own.contains(&ROOT) {
+        fs::unlinkat(&dir, ROOT, AtFlags::empty())?;
+    }
+    Ok(!own.is_empty())
+}
+
+fn remove_files(hidden: &OwnedFd) -> Result<()> {
+    for entry in Dir::read_from(hidden)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        if !matches!(name.to_bytes(), b"." | b"..") {
+            fs::unlinkat(hidden, name, AtFlags::empty())?;
+        }
+    }
+    Ok(())
+}
+
+/// A metadata file without a name, for an object that has none any more.
+pub(super) fn nameless(attributes: Attributes) -> Result<OwnedFd> {
+    let file = fs::memfd_create("virtfs_metadata", fs::MemfdFlags::CLOEXEC)?;
+    write_all(&file, text::print(attributes).as_bytes())?;
+    Ok(file)
+}
+
+/// What the host says of an entry, as attributes to keep.
+pub(super) fn of_host((dir, name): At<'_>) -> Result<Attributes> {
+    let stat = sys::stat_entry(dir.fd(), name)?;
+    Ok(Attributes {
+        uid: Some(stat.uid),
+        gid: Some(stat.gid),
+        mode: Some(stat.mode),
+        rdev: None,
+    })
+}

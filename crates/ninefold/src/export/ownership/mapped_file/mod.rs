@@ -1,0 +1,318 @@
+//! `mapped-file`: attributes are kept in text files beside the objects, for file systems without
+//! extended attributes.
+//!
+//! On the host there are regular files and directories of the server's own user, as with
+//! `mapped-xattr`, and hidden directories that no client sees. Format and places are QEMU's. A node
+//! holds its object's metadata file open, so that attributes, like everything else, survive the
+//! name.
+
+mod hidden;
+mod moves;
+mod text;
+
+use std::borrow::Cow;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+
+use rustix::fs::{self, FileType, OFlags};
+use rustix::io::Errno;
+
+use super::attributes::{self, Attributes, SetIdCount};
+use super::stripes::Stripes;
+use super::{At, HostModes, MadeFile, New, Owner, Ownership, Steady, host, placeholder, same_name};
+use crate::export::{Export, Node, OpenFile};
+use crate::sys::{self, Result, Stat};
+
+/// How often others may be quicker while metadata is made.
+const ATTEMPTS: usize = 16;
+
+pub(super) struct MappedFile {
+    modes: HostModes,
+    /// By directory: entries and their metadata change together. Taken before `objects`.
+    entries: Stripes,
+    /// By object: a metadata file is not read while it is written.
+    objects: Stripes,
+    set_ids: SetIdCount,
+}
+
+impl MappedFile {
+    pub(super) fn new(modes: HostModes) -> Self {
+        Self {
+            modes,
+            entries: Stripes::default(),
+            objects: Stripes::default(),
+            set_ids: SetIdCount::default(),
+        }
+    }
+
+    /// The metadata of an object, wherever it is now.
+    fn metadata(&self, export: &Export, node: &Node) -> Result<Option<Arc<OwnedFd>>> {
+        if let Some(known) = node.metadata() {
+            return Ok(Some(known));
+        }
+        let found = if node.id() == export.root().id() {
+            hidden::find_root(node)?
+        } else {
+            match export.locate(node) {
+                Ok(place) => {
+                    let _steady = self.entries.look(place.parent().id());
+                    // Moved since: looked for once more with the next question.
+                    if place.names(node)? {
+                        hidden::find((place.parent(), place.name()?))?
+                    } else {
+                        None
+                    }
+                }
+                Err(Errno::NOENT) => None,
+                Err(errno) => return Err(errno),
+            }
+        };
+        Ok(found.map(|fd| node.keep_metadata(fd)))
+    }
+
+    fn overlay(&self, metadata: Option<&OwnedFd>, node: &Node, stat: &mut Stat) -> Result<()> {
+        if let Some(metadata) = metadata {
+            let _steady = self.objects.look(node.id());
+            hidden::read(metadata.as_fd())?.overlay(stat);
+        }
+        if node.is_dir() && stat.nlink > 2 && hidden::has_dir(node)? {
+            stat.nlink -= 1;
+        }
+        Ok(())
+    }
+
+    fn change(
+        &self,
+        export: &Export,
+        node: &Node,
+        edit: impl Fn(&Stat) -> Attributes,
+    ) -> Result<()> {
+        self.set_ids.note(self.store(export, node, edit)?);
+        // The object itself has not changed: its ctime has to.
+        let host = sys::stat(node.fd())?;
+        if host.file_type() != FileType::Symlink {
+            // Of a file of the host's own that is not the server's, it stays.
+            let _ = sys::chmod(node.fd(), host::permissions(host.mode));
+        }
+        Ok(())
+    }
+
+    /// Writes the metadata, wherever it is or belongs; returns all of it.
+    fn store(
+        &self,
+        export: &Export,
+        node: &Node,
+        edit: impl Fn(&Stat) -> Attributes,
+    ) -> Result<Attributes> {
+        for _ in 0..ATTEMPTS {
+            if let Some(metadata) = self.metadata(export, node)? {
+                return self.rewrite(node, &metadata, edit);
+            }
+            let new = edit(&sys::stat(node.fd())?);
+            if self.begin(export, node, new)? {
+                return Ok(new);
+            }
+        }
+        Err(Errno::BUSY)
+    }
+
+    fn rewrite(
+        &self,
+        node: &Node,
+        metadata: &OwnedFd,
+        edit: impl Fn(&Stat) -> Attributes,
+    ) -> Result<Attributes> {
+        let _changing = self.objects.change(node.id());
+        let mut stat = sys::stat(node.fd())?;
+        let old = hidden::read(metadata.as_fd())?;
+        old.overlay(&mut stat);
+        let new = edit(&stat).or(old);
+        hidden::rewrite(metadata.as_fd(), new)?;
+        Ok(new)
+    }
+
+    /// Makes the metadata of an object that has none. False when somebody made it, or moved the
+    /// object, meanwhile.
+    fn begin(&self, export: &Export, node: &Node, new: Attributes) -> Result<bool> {
+        if node.id() == export.root().id() {
+            let _changing = self.entries.change(node.id());
+            if hidden::find_root(node)?.is_some() {
+                return Ok(false);
+            }
+            node.keep_metadata(hidden::Slot::of_root(node)?.write_new(new)?);
+            return Ok(true);
+        }
+        let place = match export.locate(node) {
+            Ok(place) => place,
+            Err(Errno::NOENT) => {
+                node.keep_metadata(hidden::nameless(new)?);
+                return Ok(true);
+            }
+            Err(errno) => return Err(errno),
+        };
+        let at = (place.parent().as_ref(), place.name()?);
+        let _changing = self.entries.change(at.0.id());
+        if !place.names(node)? || hidden::find(at)?.is_some() {
+            return Ok(false);
+        }
+        node.keep_metadata(hidden::Slot::make(at)?.write_new(new)?);
+        Ok(true)
+    }
+
+    /// Keeps the attributes of an object just made, or takes the object away again.
+    fn complete_new(&self, at: At<'_>, new: Attributes) -> Result<(OwnedFd, Stat)> {
+        let kept = hidden::Slot::make(at).and_then(|slot| slot.write_new(new));
+        let done = kept.and_then(|metadata| {
+            let mut stat = sys::stat_entry(at.0.fd(), at.1)?;
+            new.overlay(&mut stat);
+            Ok((metadata, stat))
+        });
+        if done.is_err() {
+            let directory = new
+                .mode
+                .is_some_and(|mode| FileType::from_raw_mode(mode) == FileType::Directory);
+            // The first error is the one to report.
+            let _ = host::unlink(at, directory);
+            let _ = hidden::remove(at);
+        }
+        done
+    }
+}
+
+impl Ownership for MappedFile {
+    fn hides(&self, name: &[u8]) -> bool {
+        hidden::is_own(name)
+    }
+
+    fn entry_type(&self, host: FileType) -> FileType {
+        placeholder::entry_type(host)
+    }
+
+    fn steady(&self, dir: &Node) -> Option<Steady<'_>> {
+        Some(self.entries.look(dir.id()))
+    }
+
+    fn found(&self, _export: &Export, node: &Node, stat: &mut Stat) -> Result<()> {
+        let metadata = match node.place() {
+            Some(place) => hidden::find((place.parent(), place.name()?))?,
+            None => None,
+        };
+        let metadata = metadata.map(|fd| node.keep_metadata(fd));
+        self.overlay(metadata.as_deref(), node, stat)
+    }
+
+    fn complete(&self, export: &Export, node: &Node, stat: &mut Stat) -> Result<()> {
+        let metadata = self.metadata(export, node)?;
+        self.overlay(metadata.as_deref(), node, stat)
+    }
+
+    fn file_type(&self, export: &Export, node: &Node) -> Result<FileType> {
+        if node.file_type() != FileType::RegularFile {
+            return Ok(node.file_type());
+        }
+        let mut stat = sys::stat(node.fd())?;
+        self.complete(export, node, &mut stat)?;
+        Ok(stat.file_type())
+    }
+
+    fn create_file(&self, at: At<'_>, flags: OFlags, new: New) -> Result<MadeFile> {
+        let _making = self.entries.change(at.0.id());
+        let fd = sys::open_entry(at.0.fd(), at.1, flags, host::permissions(self.modes.file))?;
+        let new = Attributes::new(new.owner, FileType::RegularFile, new.mode, None);
+        let (metadata, stat) = self.complete_new(at, new)?;
+        Ok(MadeFile {
+            fd,
+            stat,
+            metadata: Some(metadata),
+        })
+    }
+
+    fn make_dir(&self, at: At<'_>, new: New) -> Result<Stat> {
+        let _making = self.entries.change(at.0.id());
+        fs::mkdirat(at.0.fd(), at.1.bytes(), host::permissions(self.modes.dir))?;
+        let new = Attributes::new(new.owner, FileType::Directory, new.mode, None);
+        Ok(self.complete_new(at, new)?.1)
+    }
+
+    fn make_node(
+        &self,
+        at: At<'_>,
+        file_type: FileType,
+        (major, minor): (u32, u32),
+        new: New,
+    ) -> Result<Stat> {
+        let rdev = fs::makedev(major, minor);
+        if u32::try_from(rdev).is_err() {
+            // The format has 32 bits for it.
+            return Err(Errno::OVERFLOW);
+        }
+        let _making = self.entries.change(at.0.id());
+        placeholder::make(at, self.modes)?;
+        let new = Attributes::new(new.owner, file_type, new.mode, Some(rdev));
+        Ok(self.complete_new(at, new)?.1)
+    }
+
+    fn make_symlink(&self, at: At<'_>, target: &[u8], owner: Owner) -> Result<Stat> {
+        let _making = self.entries.change(at.0.id());
+        placeholder::make_link(at, self.modes, target)?;
+        let new = Attributes::new(owner, FileType::Symlink, 0o777, None);
+        Ok(self.complete_new(at, new)?.1)
+    }
+
+    fn read_link(&self, export: &Export, node: &Node, target: &mut [u8]) -> Result<usize> {
+        placeholder::read_link(node, self.file_type(export, node)?, target)
+    }
+
+    fn link(&self, export: &Export, node: &Node, to: At<'_>) -> Result<()> {
+        let metadata = self.metadata(export, node)?;
+        let _linking = self.entries.change(to.0.id());
+        moves::link(node, metadata.as_deref(), to)
+    }
+
+    fn rename(&self, from: At<'_>, to: At<'_>) -> Result<()> {
+        let replaced = sys::stat_entry(to.0.fd(), to.1).map_or(to.0.id(), |stat| stat.id);
+        let _moving = self.entries.change_all(&[from.0.id(), to.0.id(), replaced]);
+        moves::rename(from, to, replaced)
+    }
+
+    fn unlink(&self, at: At<'_>, directory: bool) -> Result<()> {
+        let removed = sys::stat_entry(at.0.fd(), at.1)?.id;
+        let _removing = self.entries.change_all(&[at.0.id(), removed]);
+        moves::unlink(at, directory, removed)
+    }
+
+    fn chmod(&self, export: &Export, node: &Node, mode: u32) -> Result<()> {
+        self.change(export, node, |now| attributes::new_mode(now, mode))
+    }
+
+    fn chown(&self, export: &Export, node: &Node, owner: Owner) -> Result<()> {
+        if owner.uid == Some(u32::MAX) || owner.gid == Some(u32::MAX) {
+            return Err(Errno::OVERFLOW);
+        }
+        self.change(export, node, |now| attributes::new_owner(now, owner))
+    }
+
+    fn before_write(&self, export: &Export, node: &Node, file: &OpenFile) -> Result<()> {
+        if self.set_ids.may_have_risen(file) {
+            let mut stat = sys::stat(node.fd())?;
+            self.complete(export, node, &mut stat)?;
+            if attributes::without_set_id(&stat).mode.is_some() {
+                self.change(export, node, attributes::without_set_id)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn xattr_host_name<'n>(&self, name: &'n [u8], _change: bool) -> Result<Cow<'n, [u8]>> {
+        same_name(has_xattr(name), name)
+    }
+
+    fn xattr_client_name<'n>(&self, name: &'n [u8]) -> Option<&'n [u8]> {
+        has_xattr(name).then_some(name)
+    }
+}
+
+/// As in QEMU: what the host lets this server set.
+fn has_xattr(name: &[u8]) -> bool {
+    name.starts_with(b"user.") || name.starts_with(b"system.posix_acl_")
+}

@@ -1,0 +1,148 @@
+//! The text of a metadata file, byte for byte as QEMU writes it and as tolerant as QEMU reads it.
+
+use std::fmt::Write as _;
+
+use super::super::attributes::Attributes;
+
+/// QEMU reads lines into 100 bytes, the last of which is a NUL.
+const PIECE_MAX: usize = 99;
+
+/// Where a value begins in its line: behind the word and one byte that nobody looks at.
+const WORDS: [(&[u8], usize); 4] = [
+    (b"virtfs.uid", 11),
+    (b"virtfs.gid", 11),
+    (b"virtfs.mode", 12),
+    (b"virtfs.rdev", 12),
+];
+
+/// What a metadata file says. Whatever is not understood says nothing; the last one of a kind wins.
+pub(super) fn parse(text: &[u8]) -> Attributes {
+    let mut values = [None; 4];
+    for piece in pieces(text) {
+        for ((word, at), value) in WORDS.iter().zip(&mut values) {
+            if piece.starts_with(word) {
+                *value = Some(number(piece.get(*at..).unwrap_or_default()));
+            }
+        }
+    }
+    // A word of -1 means that nothing is known.
+    let [uid, gid, mode, rdev] = values.map(|value| value.filter(|number| *number != u32::MAX));
+    Attributes {
+        uid,
+        gid,
+        mode,
+        rdev: rdev.map(u64::from),
+    }
+}
+
+/// Lines; longer ones in pieces, each of which counts as a line. A NUL ends a line's content.
+fn pieces(text: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let lines = text.split_inclusive(|byte| *byte == b'\n');
+    lines
+        .flat_map(|line| line.chunks(PIECE_MAX))
+        .map(|piece| piece.split(|byte| *byte == 0).next().unwrap_or_default())
+}
+
+/// C's atoi(3) on a machine whose long has 64 bits, and the low 32 bits of it.
+fn number(text: &[u8]) -> u32 {
+    let is_blank = |byte: &u8| matches!(byte, b' ' | b'\t'..=b'\r');
+    let start = text.iter().position(|byte| !is_blank(byte));
+    let text = &text[start.unwrap_or(text.len())..];
+    let (negative, digits) = match text.first() {
+        Some(b'-') => (true, &text[1..]),
+        Some(b'+') => (false, &text[1..]),
+        _ => (false, text),
+    };
+    let mut value: i64 = 0;
+    for digit in digits.iter().take_while(|byte| byte.is_ascii_digit()) {
+        let digit = i64::from(digit - b'0');
+        let signed = if negative { -digit } else { digit };
+        value = value.saturating_mul(10).saturating_add(signed);
+    }
+    let [a, b, c, d, ..] = value.to_le_bytes();
+    u32::from_le_bytes([a, b, c, d])
+}
+
+/// The text for what is known: decimal, as signed numbers of 32 bits.
+pub(super) fn print(attributes: Attributes) -> String {
+    let rdev = attributes.rdev.and_then(|rdev| u32::try_from(rdev).ok());
+    let values = [attributes.uid, attributes.gid, attributes.mode, rdev];
+    let mut text = String::new();
+    for ((word, _), value) in WORDS.iter().zip(values) {
+        if let Some(value) = value {
+            let word = String::from_utf8_lossy(word);
+            let signed = i32::from_le_bytes(value.to_le_bytes());
+            // Writing to a string does not fail.
+            let _ = writeln!(text, "{word}={signed}");
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(uid: Option<u32>, gid: Option<u32>, mode: Option<u32>, rdev: Option<u64>) -> Attributes {
+        Attributes {
+            uid,
+            gid,
+            mode,
+            rdev,
+        }
+    }
+
+    #[test]
+    fn what_qemu_writes() {
+        for (attributes, text) in [
+            (
+                of(Some(1000), Some(1001), Some(33188), Some(1281)),
+                "virtfs.uid=1000\nvirtfs.gid=1001\nvirtfs.mode=33188\nvirtfs.rdev=1281\n",
+            ),
+            (of(None, None, Some(0o040_755), None), "virtfs.mode=16877\n"),
+            (of(None, None, Some(0o120_777), None), "virtfs.mode=41471\n"),
+            (
+                of(None, None, Some(0o010_644), Some(0)),
+                "virtfs.mode=4516\nvirtfs.rdev=0\n",
+            ),
+            (
+                of(Some(4_294_967_294), Some(1 << 31), None, None),
+                "virtfs.uid=-2\nvirtfs.gid=-2147483648\n",
+            ),
+        ] {
+            assert_eq!(print(attributes), text);
+            assert_eq!(parse(text.as_bytes()), attributes);
+        }
+    }
+
+    #[test]
+    fn what_qemu_reads() {
+        let uid = |value| of(Some(value), None, None, None);
+        let nothing = Attributes::default();
+        let long = [b"x".repeat(PIECE_MAX), b"virtfs.uid=5".to_vec()].concat();
+        let cut = [b"x".repeat(PIECE_MAX - 5), b"virtfs.uid=5".to_vec()].concat();
+        for (text, expected) in [
+            (&b"virtfs.uidX7"[..], uid(7)),
+            (b"virtfs.uid= \t-1x", nothing),
+            (b"virtfs.uid=+12abc\n", uid(12)),
+            (b"virtfs.uid=0100644", uid(100_644)),
+            (b"virtfs.uid=99999999999", uid(1_215_752_191)),
+            (b"virtfs.uid=99999999999999999999999", nothing),
+            (b"virtfs.uid=-99999999999999999999999", uid(0)),
+            (b"virtfs.uid=1\nvirtfs.uid=2\n", uid(2)),
+            (b"virtfs.uid=3\r\n", uid(3)),
+            (b"virtfs.uid=4\x005\n", uid(4)),
+            (b"virtfs.uid\n", uid(0)),
+            (b"virtfs.uid", uid(0)),
+            (b" virtfs.uid=1\n", nothing),
+            (b"# comment\n\nvirtfs.uid=9", uid(9)),
+            (b"", nothing),
+            (b"virtfs.rdev=4294967297", of(None, None, None, Some(1))),
+            (&long, uid(5)),
+            (&cut, nothing),
+        ] {
+            let shown = String::from_utf8_lossy(text);
+            assert_eq!(parse(text), expected, "{shown:?}");
+        }
+    }
+}

@@ -1,0 +1,376 @@
+//! `mapped-xattr`: attributes are kept in extended attributes of the object itself.
+//!
+//! On the host there are regular files and directories of the server's own user. A symbolic link is
+//! a file that holds its target; a device, FIFO or socket is an empty file. The format is QEMU's:
+//! numbers in little-endian bytes.
+
+use std::borrow::Cow;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use rustix::fs::{self, FileType, Mode, OFlags, XattrFlags};
+use rustix::io::Errno;
+
+use super::attributes::{self, Attributes, SetIdCount};
+use super::stripes::Stripes;
+use super::{At, HostModes, MadeFile, New, Owner, Ownership, Steady, host, placeholder};
+use crate::export::{Export, Node, OpenFile};
+use crate::sys::{self, Result, Stat, XattrTarget};
+
+const UID: &[u8] = b"user.virtfs.uid";
+const GID: &[u8] = b"user.virtfs.gid";
+const MODE: &[u8] = b"user.virtfs.mode";
+const RDEV: &[u8] = b"user.virtfs.rdev";
+
+/// Begins the host's names of all that this model keeps.
+const PRIVATE: &[u8] = b"user.virtfs.";
+/// Kept under a private name: the two ACLs as QEMU does; beyond QEMU, which does not show them, the
+/// name spaces for which the host would demand privileges.
+const KEPT_NAMES: [&[u8]; 2] = [b"system.posix_acl_access", b"system.posix_acl_default"];
+const KEPT_PREFIXES: [&[u8]; 2] = [b"security.", b"trusted."];
+
+pub(super) struct MappedXattr {
+    modes: HostModes,
+    /// By directory: an object has its attributes before anybody finds it.
+    entries: Stripes,
+    /// By object: what a change builds on does not change meanwhile.
+    objects: Stripes,
+    set_ids: SetIdCount,
+}
+
+impl MappedXattr {
+    pub(super) fn new(modes: HostModes) -> Self {
+        Self {
+            modes,
+            entries: Stripes::default(),
+            objects: Stripes::default(),
+            set_ids: SetIdCount::default(),
+        }
+    }
+
+    /// Keeps the attributes of an object just made, or takes the object away again.
+    fn complete_new(&self, at: At<'_>, fd: BorrowedFd<'_>, new: Attributes) -> Result<Stat> {
+        let stat =
+            write(XattrTarget::Open(fd), new, Attributes::default()).and_then(|()| sys::stat(fd));
+        match stat {
+            Ok(mut stat) => {
+                new.overlay(&mut stat);
+                Ok(stat)
+            }
+            Err(errno) => {
+                let directory = new
+                    .mode
+                    .is_some_and(|mode| FileType::from_raw_mode(mode) == FileType::Directory);
+                // The first error is the one to report.
+                let _ = host::unlink(at, directory);
+                Err(errno)
+            }
+        }
+    }
+
+    fn change(&self, node: &Node, edit: impl FnOnce(&Stat) -> Attributes) -> Result<()> {
+        let _changing = self.objects.change(node.id());
+        let mut stat = sys::stat(node.fd())?;
+        let old = read(node)?;
+        old.overlay(&mut stat);
+        let new = edit(&stat);
+        with_target(node, |target| write(target, new, old))?;
+        self.set_ids.note(new);
+        Ok(())
+    }
+}
+
+impl Ownership for MappedXattr {
+    fn entry_type(&self, host: FileType) -> FileType {
+        placeholder::entry_type(host)
+    }
+
+    fn steady(&self, dir: &Node) -> Option<Steady<'_>> {
+        Some(self.entries.look(dir.id()))
+    }
+
+    fn complete(&self, _export: &Export, node: &Node, stat: &mut Stat) -> Result<()> {
+        read(node)?.overlay(stat);
+        Ok(())
+    }
+
+    fn file_type(&self, _export: &Export, node: &Node) -> Result<FileType> {
+        if node.file_type() != FileType::RegularFile {
+            return Ok(node.file_type());
+        }
+        let mut stat = sys::stat(node.fd())?;
+        read(node)?.overlay(&mut stat);
+        Ok(stat.file_type())
+    }
+
+    fn create_file(&self, at: At<'_>, flags: OFlags, new: New) -> Result<MadeFile> {
+        let _making = self.entries.change(at.0.id());
+        let fd = sys::open_entry(at.0.fd(), at.1, flags, host::permissions(self.modes.file))?;
+        let new = Attributes::new(new.owner, FileType::RegularFile, new.mode, None);
+        let stat = self.complete_new(at, fd.as_fd(), new)?;
+        Ok(MadeFile {
+            fd,
+            stat,
+            metadata: None,
+        })
+    }
+
+    fn make_dir(&self, at: At<'_>, new: New) -> Result<Stat> {
+        let _making = self.entries.change(at.0.id());
+        let (dir, name) = at;
+        fs::mkdirat(dir.fd(), name.bytes(), host::permissions(self.modes.dir))?;
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY;
+        let new = Attributes::new(new.owner, FileType::Directory, new.mode, None);
+        match sys::open_entry(dir.fd(), name, flags, Mode::empty()) {
+            Ok(fd) => self.complete_new(at, fd.as_fd(), new),
+            Err(errno) => {
+                let _ = host::unlink(at, true);
+                Err(errno)
+            }
+        }
+    }
+
+    fn make_node(
+        &self,
+        at: At<'_>,
+        file_type: FileType,
+        (major, minor): (u32, u32),
+        new: New,
+    ) -> Result<Stat> {
+        let _making = self.entries.change(at.0.id());
+        let fd = placeholder::make(at, self.modes)?;
+        let rdev = fs::makedev(major, minor);
+        let new = Attributes::new(new.owner, file_type, new.mode, Some(rdev));
+        self.complete_new(at, fd.as_fd(), new)
+    }
+
+    fn make_symlink(&self, at: At<'_>, target: &[u8], owner: Owner) -> Result<Stat> {
+        let _making = self.entries.change(at.0.id());
+        let fd = placeholder::make_link(at, self.modes, target)?;
+        let new = Attributes::new(owner, FileType::Symlink, 0o777, None);
+        self.complete_new(at, fd.as_fd(), new)
+    }
+
+    fn read_link(&self, export: &Export, node: &Node, target: &mut [u8]) -> Result<usize> {
+        placeholder::read_link(node, self.file_type(export, node)?, target)
+    }
+
+    fn chmod(&self, _export: &Export, node: &Node, mode: u32) -> Result<()> {
+        self.change(node, |now| attributes::new_mode(now, mode))
+    }
+
+    fn chown(&self, _export: &Export, node: &Node, owner: Owner) -> Result<()> {
+        self.change(node, |now| attributes::new_owner(now, owner))
+    }
+
+    fn before_write(&self, _export: &Export, node: &Node, file: &OpenFile) -> Result<()> {
+        if self.set_ids.may_have_risen(file) {
+            self.change(node, attributes::without_set_id)?;
+        }
+        Ok(())
+    }
+
+    fn xattr_host_name<'n>(&self, name: &'n [u8], change: bool) -> Result<Cow<'n, [u8]>> {
+        if name.starts_with(PRIVATE) {
+            return Err(if change { Errno::ACCESS } else { Errno::NODATA });
+        }
+        if name.starts_with(b"user.") {
+            return Ok(Cow::Borrowed(name));
+        }
+        if is_kept(name) {
+            return Ok(Cow::Owned([PRIVATE, name].concat()));
+        }
+        Err(Errno::OPNOTSUPP)
+    }
+
+    fn xattr_client_name<'n>(&self, name: &'n [u8]) -> Option<&'n [u8]> {
+        match name.strip_prefix(PRIVATE) {
+            Some(kept) => is_kept(kept).then_some(kept),
+            None => name.starts_with(b"user.").then_some(name),
+        }
+    }
+}
+
+fn is_kept(name: &[u8]) -> bool {
+    KEPT_NAMES.contains(&name)
+        || KEPT_PREFIXES
+            .iter()
+            .any(|prefix| name.len() > prefix.len() && name.starts_with(prefix))
+}
+
+/// Runs `act` on the quickest way to the attributes: several calls on an open file cost less than
+/// each of them through `/proc`, the opening included.
+fn with_target<T>(node: &Node, act: impl FnOnce(XattrTarget<'_>) -> Result<T>) -> Result<T> {
+    if node.is_open() {
+        return act(XattrTarget::Open(node.fd()));
+    }
+    match open(node) {
+        Ok(fd) => act(XattrTarget::Open(fd.as_fd())),
+        Err(_) => act(XattrTarget::Named(node.fd())),
+    }
+}
+
+fn open(node: &Node) -> Result<OwnedFd> {
+    if !carries(node.file_type()) {
+        return Err(Errno::INVAL);
+    }
+    sys::reopen(
+        node.fd(),
+        OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY,
+    )
+}
+
+/// Whether such an object of the host can have `user.` attributes at all.
+fn carries(host: FileType) -> bool {
+    matches!(host, FileType::RegularFile | FileType::Directory)
+}
+
+fn read(node: &Node) -> Result<Attributes> {
+    if !carries(node.file_type()) {
+        return Ok(Attributes::default());
+    }
+    with_target(node, |target| {
+        let mode = value(target, MODE)?.map(u32::from_le_bytes);
+        let file_type = FileType::from_raw_mode(mode.unwrap_or(0));
+        let rdev = match file_type {
+            FileType::CharacterDevice | FileType::BlockDevice => value(target, RDEV)?,
+            _ => None,
+        };
+        Ok(Attributes {
+            uid: value(target, UID)?.map(u32::from_le_bytes),
+            gid: value(target, GID)?.map(u32::from_le_bytes),
+            mode,
+            rdev: rdev.map(u64::from_le_bytes),
+        })
+    })
+}
+
+/// A number: shorter ones have no upper bytes, longer or empty ones are none.
+fn value<const N: usize>(target: XattrTarget<'_>, name: &[u8]) -> Result<Option<[u8; N]>> {
+    let mut bytes = [0; N];
+    match sys::xattr_get(target, name, &mut bytes) {
+        // ACCES and PERM: the host's files that this server may not read are as the host shows them.
+        Ok(0)
+        | Err(Errno::NODATA | Errno::RANGE | Errno::OPNOTSUPP | Errno::ACCESS | Errno::PERM) => {
+            Ok(None)
+        }
+        Ok(_) => Ok(Some(bytes)),
+        Err(errno) => Err(errno),
+    }
+}
+
+/// An attribute's name and the bytes of its value.
+type Number = (&'static [u8], Option<([u8; 8], usize)>);
+
+/// In the order in which QEMU writes them.
+fn numbers(attributes: Attributes) -> [Number; 4] {
+    let short = |value: u32| (u64::from(value).to_le_bytes(), 4);
+    [
+        (UID, attributes.uid.map(short)),
+        (GID, attributes.gid.map(short)),
+        (MODE, attributes.mode.map(short)),
+        (RDEV, attributes.rdev.map(|rdev| (rdev.to_le_bytes(), 8))),
+    ]
+}
+
+/// Sets what `new` has. When one cannot be set, those before get back what they were.
+fn write(target: XattrTarget<'_>, new: Attributes, old: Attributes) -> Result<()> {
+    let old = numbers(old);
+    for (count, (name, number)) in numbers(new).iter().enumerate() {
+        let Some((bytes, len)) = number else {
+            continue;
+        };
+        if let Err(errno) = sys::xattr_set(target, name, &bytes[..*len], XattrFlags::empty()) {
+            restore(target, &numbers(new)[..count], &old);
+            return Err(errno);
+        }
+    }
+    Ok(())
+}
+
+/// Takes back what was set. Errors are not reported: the one that led here is.
+fn restore(target: XattrTarget<'_>, done: &[Number], old: &[Number; 4]) {
+    for ((name, set), (_, number)) in done.iter().zip(old) {
+        let _ = match (set, number) {
+            (None, _) => continue,
+            (Some(_), Some((bytes, len))) => {
+                sys::xattr_set(target, name, &bytes[..*len], XattrFlags::empty())
+            }
+            (Some(_), None) => sys::xattr_remove(target, name),
+        };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_attributes() {
+        let model = MappedXattr::new(HostModes { file: 0, dir: 0 });
+        let cases: [(&[u8], Result<&[u8]>); 10] = [
+            (b"user.text", Ok(b"user.text")),
+            (b"user.", Ok(b"user.")),
+            (b"user", Err(Errno::OPNOTSUPP)),
+            (b"user.virtfs.uid", Err(Errno::NODATA)),
+            (
+                b"system.posix_acl_access",
+                Ok(b"user.virtfs.system.posix_acl_access"),
+            ),
+            (
+                b"system.posix_acl_default",
+                Ok(b"user.virtfs.system.posix_acl_default"),
+            ),
+            (b"system.posix_acl_other", Err(Errno::OPNOTSUPP)),
+            (
+                b"security.capability",
+                Ok(b"user.virtfs.security.capability"),
+            ),
+            (
+                b"trusted.overlay.opaque",
+                Ok(b"user.virtfs.trusted.overlay.opaque"),
+            ),
+            (b"trusted.", Err(Errno::OPNOTSUPP)),
+        ];
+        for (name, expected) in cases {
+            let host = model.xattr_host_name(name, false);
+            assert_eq!(host.as_deref().map_err(|errno| *errno), expected);
+            if let Ok(host) = expected {
+                assert_eq!(model.xattr_client_name(host), Some(name));
+            }
+        }
+        let denied = model.xattr_host_name(b"user.virtfs.mode", true);
+        assert_eq!(denied.unwrap_err(), Errno::ACCESS);
+        for hidden in [
+            &b"user.virtfs.uid"[..],
+            b"user.virtfs.x",
+            b"security.selinux",
+            b"system.posix_acl_access",
+        ] {
+            assert_eq!(model.xattr_client_name(hidden), None);
+        }
+    }
+
+    #[test]
+    fn numbers_are_qemus() {
+        let device = fs::makedev(0x345, 0x678);
+        let attributes = Attributes {
+            uid: Some(0),
+            gid: Some(80),
+            mode: Some(0o020_600),
+            rdev: Some(device),
+        };
+        let bytes = numbers(attributes).map(|(_, number)| {
+            let (bytes, len) = number.unwrap_or_default();
+            bytes[..len].to_vec()
+        });
+        assert_eq!(
+            bytes,
+            [
+                vec![0, 0, 0, 0],
+                vec![0x50, 0, 0, 0],
+                vec![0x80, 0x21, 0, 0],
+                vec![0x78, 0x45, 0x63, 0, 0, 0, 0, 0]
+            ]
+        );
+    }
+}
