@@ -122,6 +122,26 @@ impl Ctx {
         matches!(self.model, Model::Passthrough | Model::None)
     }
 
+    /// The server has ACLs.
+    pub(crate) fn keeps_acls(&self) -> bool {
+        self.model != Model::None
+    }
+
+    /// The server has `trusted.*` and `security.*`. As the host keeps them, only root may write them.
+    pub(crate) fn keeps_privileged_xattrs(&self) -> bool {
+        match self.model {
+            Model::Passthrough => !self.unprivileged,
+            Model::MappedXattr => true,
+            Model::None | Model::MappedFile => false,
+        }
+    }
+
+    /// What this one moves or replaces takes its mode and owner along. The host knows nothing of files that keep them
+    /// under a name.
+    pub(crate) fn metadata_follows(&self, who: Who) -> bool {
+        !(who == Who::Host && self.model == Model::MappedFile)
+    }
+
     /// A file with this content, made by somebody.
     pub(crate) fn put(&self, who: Who, name: &str, content: &[u8]) -> Result<()> {
         match self.path(who, name) {
