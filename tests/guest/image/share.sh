@@ -1,3 +1,10 @@
 #!/bin/sh
-# share.sh DIRECTORY CACHE: mounts the share.
-exec mount -t 9p -o "$(cat /opt/ninefold/options),cache=$2" 10.0.2.2 "$1"
+# share.sh DIRECTORY CACHE: mounts the share. /mnt/q is always QEMU's own server; its devices are tagged with the names
+# of their directories.
+options=$(cat /opt/ninefold/options)
+[ "$1" != /mnt/q ] || options=trans=virtio,version=${options#*,version=}
+case $options in
+    trans=virtio,*) source=${1##*/} ;;
+    *) source=10.0.2.2 ;;
+esac
+exec mount -t 9p -o "$options,cache=$2" "$source" "$1"

@@ -14,7 +14,7 @@ use crate::suites;
 #[derive(Parser, Debug, Clone)]
 #[command(name = "ninefold-suite", version)]
 pub(crate) struct Options {
-    /// Suite to run: lifetime, locks, hostlocks, xattr, names, bigio, readdir or apps
+    /// Suite to run: lifetime, locks, hostlocks, xattr, names, bigio, readdir, interop or apps
     pub(crate) name: String,
     /// First mount of the export: this client
     #[arg(long, value_name = "DIR", required_unless_present = "list")]
@@ -40,6 +40,9 @@ pub(crate) struct Options {
     /// The server runs without privileges
     #[arg(long)]
     pub(crate) unprivileged: bool,
+    /// The first mount is QEMU's own server too
+    #[arg(long)]
+    pub(crate) server_is_qemu: bool,
     /// Run this one row in this process, in this directory of the export
     #[arg(long, hide = true, num_args = 2, value_names = ["ROW", "DIRECTORY"])]
     pub(crate) run_row: Option<Vec<String>>,

@@ -51,6 +51,7 @@ pub(crate) struct Ctx {
     pub(crate) fs: Fs,
     pub(crate) model: Model,
     pub(crate) unprivileged: bool,
+    pub(crate) server_is_qemu: bool,
 }
 
 impl Ctx {
@@ -69,6 +70,7 @@ impl Ctx {
             fs: options.fs,
             model: options.model,
             unprivileged: options.unprivileged,
+            server_is_qemu: options.server_is_qemu,
         })
     }
 
@@ -118,6 +120,26 @@ impl Ctx {
     /// The host sees owner, mode, type and attributes as the guest does.
     pub(crate) fn host_sees_metadata(&self) -> bool {
         matches!(self.model, Model::Passthrough | Model::None)
+    }
+
+    /// The server has ACLs.
+    pub(crate) fn keeps_acls(&self) -> bool {
+        self.model != Model::None
+    }
+
+    /// The server has `trusted.*` and `security.*`. As the host keeps them, only root may write them.
+    pub(crate) fn keeps_privileged_xattrs(&self) -> bool {
+        match self.model {
+            Model::Passthrough => !self.unprivileged,
+            Model::MappedXattr => true,
+            Model::None | Model::MappedFile => false,
+        }
+    }
+
+    /// What this one moves or replaces takes its mode and owner along. The host knows nothing of files that keep them
+    /// under a name.
+    pub(crate) fn metadata_follows(&self, who: Who) -> bool {
+        !(who == Who::Host && self.model == Model::MappedFile)
     }
 
     /// A file with this content, made by somebody.

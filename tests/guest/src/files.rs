@@ -122,7 +122,7 @@ pub(crate) fn set_xattr(path: &Path, name: impl AsRef<[u8]>, value: &[u8]) -> Re
 }
 
 /// The names of a `listxattr` buffer, sorted, without what the guest's kernel adds by itself.
-fn names_of(buffer: &[u8]) -> Vec<Vec<u8>> {
+pub(crate) fn names_of(buffer: &[u8]) -> Vec<Vec<u8>> {
     let mut names: Vec<Vec<u8>> = buffer
         .split(|&byte| byte == 0)
         .filter(|name| !name.is_empty() && !name.starts_with(b"security.selinux"))

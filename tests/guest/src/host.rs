@@ -164,6 +164,15 @@ impl Host {
         })
     }
 
+    /// All that lies on the disk below a directory, a line for each name; see the agent's `describe`.
+    pub(crate) fn describe(&self, path: &[u8]) -> Result<String> {
+        Ok(String::from_utf8(self.must(&[b"describe", path])?)?)
+    }
+
+    pub(crate) fn mkfifo(&self, path: &[u8]) -> Result<()> {
+        self.must(&[b"mkfifo", path]).map(drop)
+    }
+
     /// Takes a lock in a process of its own; the value releases it.
     pub(crate) fn hold(&self, lock: &[&[u8]]) -> Result<Result<Vec<u8>, Errno>> {
         self.ask(&[&[b"hold".as_slice()], lock].concat())

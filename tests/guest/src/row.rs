@@ -28,6 +28,18 @@ impl Row {
         }
     }
 
+    /// A row that is asked only where `check` does not skip it.
+    pub(crate) fn needing(self, check: fn(&Ctx) -> Result<()>) -> Self {
+        let run = self.run;
+        Self {
+            run: Box::new(move |ctx| {
+                check(ctx)?;
+                run(ctx)
+            }),
+            ..self
+        }
+    }
+
     /// A row known to be slow: emulated guests are.
     pub(crate) fn within(self, seconds: u64) -> Self {
         Self {

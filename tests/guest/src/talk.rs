@@ -61,7 +61,7 @@ pub(crate) fn number_of<T: std::str::FromStr>(word: &[u8]) -> Option<T> {
     std::str::from_utf8(word).ok()?.parse().ok()
 }
 
-fn escape(word: &[u8]) -> String {
+pub(crate) fn escape(word: &[u8]) -> String {
     use std::fmt::Write as _;
     let mut out = String::with_capacity(word.len());
     for &byte in word {

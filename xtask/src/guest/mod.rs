@@ -5,6 +5,7 @@
 
 mod cache;
 mod cpio;
+mod fsdev;
 mod image;
 mod kernel;
 mod packages;
@@ -21,6 +22,7 @@ use std::path::PathBuf;
 use std::thread;
 
 use anyhow::Result;
+use anyhow::ensure;
 use clap::Args;
 use clap::ValueEnum;
 
@@ -67,7 +69,7 @@ pub struct Options {
     #[arg(long)]
     keep: bool,
 
-    /// `ninefold`, `diod`, or a command line with {port}, {dir} and {model} in it
+    /// `ninefold`, `diod`, `qemu` (the guest's own), or a command line with {port}, {dir} and {model} in it
     #[arg(long, default_value = "ninefold", value_parser = |text: &str| Ok::<_, std::convert::Infallible>(Choice::parse(text)))]
     server: Choice,
 }
@@ -93,11 +95,7 @@ impl Kernels {
 
 /// Runs the suites on each kernel asked for.
 pub fn run(options: &Options) -> Result<Totals> {
-    let suites = if options.suites.is_empty() {
-        Suite::value_variants()
-    } else {
-        &options.suites
-    };
+    let suites = chosen(options)?;
     let mut totals = Totals::default();
     for &series in options.kernel.series() {
         let configuration = Configuration {
@@ -107,9 +105,25 @@ pub fn run(options: &Options) -> Result<Totals> {
             server: options.server.clone(),
             keep: options.keep,
         };
-        totals += run_one(&configuration, suites)?;
+        totals += run_one(&configuration, &suites)?;
     }
     Ok(totals)
+}
+
+/// The suites asked for, or all that can run so.
+fn chosen(options: &Options) -> Result<Vec<Suite>> {
+    let interop = options.suites.contains(&Suite::Interop);
+    ensure!(
+        !(interop && options.unprivileged),
+        "expected interop's server to be the user that QEMU is: leave out --unprivileged"
+    );
+    if !options.suites.is_empty() {
+        return Ok(options.suites.clone());
+    }
+    let all = Suite::value_variants().iter().copied();
+    Ok(all
+        .filter(|suite| !(options.unprivileged && *suite == Suite::Interop))
+        .collect())
 }
 
 /// Runs `suites` in one configuration, making first whatever is missing.

@@ -45,13 +45,22 @@ pub struct Guest {
 }
 
 impl Guest {
-    /// Starts to boot; `payload` is appended to the kernel's early userland in `dir`.
-    pub fn boot(kernel: &Kernel, root: &Path, payload: &[u8], dir: &Path) -> Result<Self> {
+    /// Starts to boot with `devices` beyond those of every guest; `payload` is appended to the kernel's early userland
+    /// in `dir`.
+    pub fn boot(
+        kernel: &Kernel,
+        root: &Path,
+        payload: &[u8],
+        dir: &Path,
+        devices: &[String],
+    ) -> Result<Self> {
         let mut initramfs = fs::read(kernel.initramfs())?;
         initramfs.extend_from_slice(payload);
         let place = dir.join("initramfs.cpio");
         fs::write(&place, initramfs).context("cannot write the initramfs")?;
-        let (running, lines) = Running::start_lines("qemu", &command(kernel, root, &place))?;
+        let mut command = command(kernel, root, &place);
+        command.args(devices);
+        let (running, lines) = Running::start_lines("qemu", &command)?;
         Ok(Self {
             _running: running,
             lines,

@@ -28,13 +28,17 @@ const START_LIMIT: Duration = Duration::from_secs(20);
 /// What the server says, in the directory beside the export.
 pub const LOG: &str = "server.log";
 
-/// How the server stores ownership; only those that mean something to a whole suite.
+/// How the server stores ownership.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Model {
     /// As the client says, which needs root
     Passthrough,
     /// As the server's own user can
     None,
+    /// In extended attributes
+    MappedXattr,
+    /// In files of their own
+    MappedFile,
 }
 
 impl Model {
@@ -43,6 +47,8 @@ impl Model {
         match self {
             Self::Passthrough => "passthrough",
             Self::None => "none",
+            Self::MappedXattr => "mapped-xattr",
+            Self::MappedFile => "mapped-file",
         }
     }
 }
@@ -52,15 +58,18 @@ impl Model {
 pub enum Choice {
     /// Ours
     Ninefold,
+    /// The guest's QEMU itself, which starts nothing
+    Qemu,
     /// A command whose words may hold `{port}`, `{dir}` and `{model}`, and the aname it wants
     Other { command: String, aname: String },
 }
 
 impl Choice {
-    /// `ninefold`, `diod`, or a command.
+    /// `ninefold`, `diod`, `qemu`, or a command.
     pub fn parse(text: &str) -> Self {
         match text {
             "ninefold" => Self::Ninefold,
+            "qemu" => Self::Qemu,
             "diod" => Self::Other {
                 command: "diod -f -n -c /dev/null -L stderr -l 127.0.0.1:{port} -e {dir}"
                     .to_owned(),
@@ -77,7 +86,7 @@ impl Choice {
     pub fn packages(&self) -> &'static [&'static str] {
         match self {
             Self::Ninefold => &["ninefold-cli"],
-            Self::Other { .. } => &[],
+            Self::Qemu | Self::Other { .. } => &[],
         }
     }
 }
@@ -103,8 +112,8 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts it and waits until it listens.
-    pub fn start(choice: &Choice, task: Task<'_>) -> Result<Self> {
+    /// Starts it and waits until it listens; there is none where QEMU serves.
+    pub fn start(choice: &Choice, task: Task<'_>) -> Result<Option<Self>> {
         let port = free_port()?;
         let fill = |text: &str| {
             let text = text
@@ -113,6 +122,7 @@ impl Server {
             text.replace("{dir}", &task.export.display().to_string())
         };
         let (words, aname) = match choice {
+            Choice::Qemu => return Ok(None),
             Choice::Ninefold => (ours(task, port)?, String::new()),
             Choice::Other { command, aname } => {
                 (command.split_whitespace().map(fill).collect(), fill(aname))
@@ -129,7 +139,7 @@ impl Server {
             aname,
         };
         server.wait_until_it_listens()?;
-        Ok(server)
+        Ok(Some(server))
     }
 
     /// An error if it has ended.

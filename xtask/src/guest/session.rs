@@ -15,6 +15,7 @@ use anyhow::Result;
 use anyhow::bail;
 use tempfile::TempDir;
 
+use super::fsdev;
 use super::kernel::Kernel;
 use super::kernel::Series;
 use super::private;
@@ -78,24 +79,31 @@ pub fn run(configuration: &Configuration, parts: &Parts, suites: &[Suite]) -> Re
         .transpose()?;
     let mut session = Session {
         name: configuration.series.name(),
-        options: mount_options(&server),
+        options: mount_options(server.as_ref()),
+        devices: Devices {
+            export: &export,
+            model: configuration.model,
+            all: server.is_none(),
+        },
         scene: Scene {
             agent_port: agent.as_ref().map(|(_, port)| *port),
             model: configuration.model,
             unprivileged: configuration.unprivileged,
+            server_is_qemu: server.is_none(),
         },
         totals: Totals::default(),
     };
     let ran = session.run(&kernel, parts, dir.path(), suites);
-    let alive = server.check();
+    let alive = server.as_mut().map_or(Ok(()), Server::check);
     drop((server, agent));
     // What was counted before things went wrong still counts.
     for error in [ran, alive].into_iter().filter_map(Result::err) {
         println!("[{}] {error:#}", session.name);
         session.totals += Totals::FAIL;
     }
-    if session.totals.failed > 0 {
-        print_end(&dir.path().join(server::LOG))?;
+    let log = dir.path().join(server::LOG);
+    if session.totals.failed > 0 && log.exists() {
+        print_end(&log)?;
     }
     if configuration.keep {
         println!("kept {}", dir.keep().display());
@@ -103,30 +111,56 @@ pub fn run(configuration: &Configuration, parts: &Parts, suites: &[Suite]) -> Re
     Ok(session.totals)
 }
 
-fn mount_options(server: &Server) -> String {
-    let aname = if server.aname.is_empty() {
-        String::new()
-    } else {
-        format!(",aname={}", server.aname)
+/// The transport first: `share.sh` looks for it there.
+fn mount_options(server: Option<&Server>) -> String {
+    let transport = match server {
+        Some(server) => format!("trans=tcp,port={}", server.port),
+        None => "trans=virtio".to_owned(),
     };
-    let port = server.port;
-    format!("trans=tcp,port={port},version=9p2000.L,msize=1048576,posixacl,access=client{aname}")
+    let aname = match server {
+        Some(server) if !server.aname.is_empty() => format!(",aname={}", server.aname),
+        _ => String::new(),
+    };
+    format!("{transport},version=9p2000.L,msize=1048576,posixacl,access=client{aname}")
 }
 
-struct Session {
+/// Which of QEMU's own 9p devices a guest gets.
+struct Devices<'a> {
+    export: &'a Path,
+    model: Model,
+    /// QEMU is the server under test
+    all: bool,
+}
+
+impl Devices<'_> {
+    fn arguments(&self, suites: &[Suite]) -> Vec<String> {
+        let mut tags = Vec::new();
+        if self.all {
+            tags.extend(fsdev::SHARES);
+        }
+        if suites.contains(&Suite::Interop) {
+            tags.push(fsdev::PEER);
+        }
+        fsdev::arguments(self.export, self.model, &tags)
+    }
+}
+
+struct Session<'a> {
     name: &'static str,
     options: String,
+    devices: Devices<'a>,
     scene: Scene,
     totals: Totals,
 }
 
-impl Session {
+impl Session<'_> {
     fn run(&mut self, kernel: &Kernel, parts: &Parts, dir: &Path, suites: &[Suite]) -> Result<()> {
         let mut left = suites.to_vec();
         while !left.is_empty() {
             let plan: String = left.iter().map(|suite| suite.plan(&self.scene)).collect();
             let payload = parts.programs.pack(&self.options, &plan)?;
-            let guest = Guest::boot(kernel, &parts.root, &payload, dir)?;
+            let devices = self.devices.arguments(&left);
+            let guest = Guest::boot(kernel, &parts.root, &payload, dir, &devices)?;
             self.watch(&guest, &mut left)?;
         }
         Ok(())

@@ -31,6 +31,8 @@ pub enum Suite {
     Bigio,
     /// Large directories
     Readdir,
+    /// QEMU's own server on the same directory
+    Interop,
     /// git, sqlite, rsync, tar and dpkg at work
     Apps,
     /// The public POSIX file system test suite
@@ -50,6 +52,7 @@ impl Suite {
             Self::Names => "names",
             Self::Bigio => "bigio",
             Self::Readdir => "readdir",
+            Self::Interop => "interop",
             Self::Apps => "apps",
             Self::Pjdfstest => "pjdfstest",
             Self::Fsx => "fsx",
@@ -64,7 +67,7 @@ impl Suite {
     /// Seconds after which it is given up. Emulated processors are ten to twenty times slower than real ones.
     pub fn limit(self) -> u64 {
         match self {
-            Self::Apps => 1500,
+            Self::Apps | Self::Interop => 1500,
             Self::Lifetime | Self::Pjdfstest => 900,
             _ => 600,
         }
@@ -76,7 +79,8 @@ impl Suite {
         let command = match self {
             Self::Pjdfstest => "pjdfstest.sh".to_owned(),
             Self::Fsx => "fsx.sh".to_owned(),
-            _ => format!("ninefold-suite {name} {}", scene.arguments()),
+            Self::Interop => format!("interop.sh {}", scene.arguments("/mnt/q")),
+            _ => format!("ninefold-suite {name} {}", scene.arguments("/mnt/b")),
         };
         // sqlite maps its journal index for writing, which Linux refuses without a cache.
         let cache = if self == Self::Apps { "mmap" } else { "none" };
@@ -107,17 +111,21 @@ pub struct Scene {
     pub agent_port: Option<u16>,
     pub model: Model,
     pub unprivileged: bool,
+    pub server_is_qemu: bool,
 }
 
 impl Scene {
-    fn arguments(&self) -> String {
+    fn arguments(&self, second: &str) -> String {
         let model = self.model.name();
-        let mut arguments = format!("--mount /mnt/a --second /mnt/b --model {model}");
+        let mut arguments = format!("--mount /mnt/a --second {second} --model {model}");
         if let Some(port) = self.agent_port {
             arguments.push_str(&format!(" --agent 10.0.2.2:{port}"));
         }
         if self.unprivileged {
             arguments.push_str(" --unprivileged");
+        }
+        if self.server_is_qemu {
+            arguments.push_str(" --server-is-qemu");
         }
         arguments
     }
@@ -148,6 +156,7 @@ impl Programs {
             "init.sh",
             "share.sh",
             "fsx.sh",
+            "interop.sh",
             "fsx-none.toml",
             "fsx-mmap.toml",
             "pjdfstest.sh",

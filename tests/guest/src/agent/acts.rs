@@ -15,6 +15,7 @@ use rustix::fs::RenameFlags;
 use rustix::fs::XattrFlags;
 use rustix::io::Errno;
 
+use crate::agent::describe;
 use crate::agent::holder::Holder;
 use crate::agent::place::Place;
 use crate::agent::place::Root;
@@ -80,6 +81,7 @@ impl Acts {
             b"rmtree" => remove_tree(place),
             b"readlink" => Ok(rustix::fs::readlinkat(at, name, vec![])?.into_bytes()),
             b"stat" => stat(place),
+            b"describe" => describe::tree(place),
             b"mkfifo" => {
                 rustix::fs::mknodat(at, name, FileType::Fifo, Mode::from_raw_mode(0o644), 0)
                     .map(|()| vec![])
@@ -125,7 +127,7 @@ fn errno(error: &std::io::Error) -> Errno {
     Errno::from_io_error(error).unwrap_or(Errno::IO)
 }
 
-fn read(place: &Place) -> Reply {
+pub(super) fn read(place: &Place) -> Reply {
     let mut content = Vec::new();
     let mut file = File::from(place.open(OFlags::RDONLY)?);
     file.read_to_end(&mut content)
@@ -152,7 +154,7 @@ fn stat(place: &Place) -> Reply {
     Ok(numbers.join(" ").into_bytes())
 }
 
-fn getxattr(place: &Place, name: &[u8]) -> Reply {
+pub(super) fn getxattr(place: &Place, name: &[u8]) -> Reply {
     let mut value = vec![0; 65536];
     let length = rustix::fs::lgetxattr(place.path(), name, &mut value[..])?;
     value.truncate(length);

@@ -4,6 +4,7 @@
 //! directory: paths are relative, without `..`, and no symlink is followed on the way.
 
 mod acts;
+mod describe;
 mod holder;
 mod place;
 

@@ -3,6 +3,7 @@
 mod apps;
 mod bigio;
 mod hostlocks;
+mod interop;
 mod lifetime;
 mod locks;
 mod names;
@@ -13,7 +14,7 @@ use crate::row::Row;
 
 type Rows = fn() -> Vec<Row>;
 
-const SUITES: [(&str, Rows); 8] = [
+const SUITES: [(&str, Rows); 9] = [
     ("lifetime", lifetime::rows),
     ("locks", locks::rows),
     ("hostlocks", hostlocks::rows),
@@ -21,6 +22,7 @@ const SUITES: [(&str, Rows); 8] = [
     ("names", names::rows),
     ("bigio", bigio::rows),
     ("readdir", readdir::rows),
+    ("interop", interop::rows),
     ("apps", apps::rows),
 ];
 

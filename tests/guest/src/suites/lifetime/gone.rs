@@ -10,6 +10,7 @@ use rustix::fs::Stat;
 use crate::ctx::Ctx;
 use crate::ctx::Who;
 use crate::expect::same;
+use crate::expect::skip;
 use crate::files;
 use crate::files::Snapshot;
 use crate::row::Row;
@@ -81,6 +82,9 @@ const SHOWS_BY_LINK: [&str; 7] = [
     "linkat",
 ];
 
+/// What changes more than the host has.
+const CHANGES_METADATA: [&str; 2] = ["fchmod", "fchown"];
+
 pub(super) fn rows() -> Vec<Row> {
     let mut rows = Vec::new();
     let mut add = |cause: Cause, who: Who, op: &'static Op| {
@@ -106,6 +110,12 @@ pub(super) fn rows() -> Vec<Row> {
 fn play(ctx: &Ctx, cause: Cause, who: Who, op: &Op) -> Result<()> {
     if cause == Cause::Unlinked && who == Who::This && op.opens[0].contains(OFlags::PATH) {
         ctx.not_on_9p("the 9p client clunks what it has only a path of when it unlinks it itself")?;
+    }
+    if cause == Cause::Replaced && !ctx.metadata_follows(who) && CHANGES_METADATA.contains(&op.name)
+    {
+        return skip(
+            "in this model what the host puts in its place has the old one's mode and owner",
+        );
     }
     let gone = stage(ctx, cause, who, op.opens)?;
     let replacement = match cause {

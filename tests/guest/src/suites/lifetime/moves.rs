@@ -128,6 +128,13 @@ impl Move {
         }
     }
 
+    /// The move is by somebody who leaves behind what this model keeps under `name`; only what is kept under the names
+    /// above or below it comes along.
+    pub(super) fn loses_metadata(self, ctx: &Ctx, who: Who, name: &str) -> bool {
+        let mut moved = self.renames.iter().chain(self.exchange.as_ref());
+        !ctx.metadata_follows(who) && moved.any(|(from, _)| *from == name)
+    }
+
     /// Makes the move and puts a decoy where the file was.
     pub(super) fn make(self, ctx: &Ctx, who: Who) -> Result<()> {
         if let Some((one, other)) = self.exchange {

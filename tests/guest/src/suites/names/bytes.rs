@@ -12,7 +12,6 @@ use crate::ctx::Ctx;
 use crate::expect::fails;
 use crate::expect::same;
 use crate::expect::same_bytes;
-use crate::expect::skip;
 use crate::files;
 use crate::row::Row;
 
@@ -193,12 +192,43 @@ fn case(ctx: &Ctx) -> Result<()> {
     same("names left", files::list(&ctx.second)?.len(), 2)
 }
 
-/// In all models but the one that keeps its own things there.
+/// Ordinary in all models but the one that keeps its own things there.
 fn virtfs_metadata(ctx: &Ctx) -> Result<()> {
+    let names = [".virtfs_metadata", ".virtfs_metadata_root"];
     if ctx.model == Model::MappedFile {
-        return skip("the model keeps its own files under that name");
+        return names.iter().try_for_each(|name| forbidden(ctx, name));
     }
-    ordinary(ctx, b".virtfs_metadata")?;
+    ordinary(ctx, names[0].as_bytes())?;
     rustix::fs::unlink(ctx.a("link")).context("unlink")?;
-    ordinary(ctx, b".virtfs_metadata_root")
+    ordinary(ctx, names[1].as_bytes())
+}
+
+fn forbidden(ctx: &Ctx, name: &str) -> Result<()> {
+    let (path, file) = (ctx.a(name), ctx.a(format!("file-for{name}")));
+    std::fs::write(&file, b"x").context("create")?;
+    let invalid = &[Errno::INVAL];
+    fails("create", std::fs::write(&path, b"x"), invalid)?;
+    fails("mkdir", std::fs::create_dir(&path), invalid)?;
+    fails("symlink", rustix::fs::symlink("x", &path), invalid)?;
+    fails("link", rustix::fs::link(&file, &path), invalid)?;
+    fails("rename to it", rustix::fs::rename(&file, &path), invalid)?;
+    fails(
+        "rename of it",
+        rustix::fs::rename(&path, ctx.a("new")),
+        invalid,
+    )?;
+    fails("unlink", rustix::fs::unlink(&path), invalid)?;
+    fails("rmdir", rustix::fs::rmdir(&path), invalid)?;
+    fails(
+        "stat",
+        rustix::fs::lstat(&path).map(|stat| stat.st_ino),
+        invalid,
+    )?;
+    let left = files::list(&ctx.second)?;
+    same(
+        "names",
+        left.iter().any(|left| *left == name.as_bytes()),
+        false,
+    )?;
+    rustix::fs::unlink(file).context("unlink")
 }

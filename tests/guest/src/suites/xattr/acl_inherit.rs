@@ -17,6 +17,7 @@ use crate::files;
 use crate::files::set_xattr;
 use crate::files::xattr;
 use crate::row::Row;
+use crate::suites::xattr::needs_acls;
 
 const DEFAULT: [Entry; 5] = [
     (Tag::Owner, 7),
@@ -27,7 +28,7 @@ const DEFAULT: [Entry; 5] = [
 ];
 
 pub(super) fn rows() -> Vec<Row> {
-    vec![
+    let rows = vec![
         Row::new("inherit/file", file),
         Row::new("inherit/directory", directory),
         Row::new("inherit/file-with-narrow-mode", narrow_file),
@@ -36,7 +37,9 @@ pub(super) fn rows() -> Vec<Row> {
         Row::new("inherit/by-the-other-client", other_client),
         Row::new("inherit/not-into-existing", not_existing),
         Row::new("inherit/symlink-has-none", symlink),
-    ]
+    ];
+    let rows = rows.into_iter();
+    rows.map(|row| row.needing(needs_acls)).collect()
 }
 
 fn stage(ctx: &Ctx) -> Result<()> {

@@ -29,6 +29,7 @@ use crate::peer::Peer;
 use crate::row::Row;
 use crate::suites::xattr::FILE;
 use crate::suites::xattr::file;
+use crate::suites::xattr::needs_acls;
 
 /// rw for the owner, r for user 12 and for the group, capped by the mask.
 const LIST: [Entry; 5] = [
@@ -40,7 +41,7 @@ const LIST: [Entry; 5] = [
 ];
 
 pub(super) fn rows() -> Vec<Row> {
-    vec![
+    let rows = vec![
         Row::new("acl/set-get", set_get),
         Row::new("acl/mask-is-the-group-mode", mask_is_mode),
         Row::new("acl/chmod-changes-the-mask", chmod_changes_mask),
@@ -59,7 +60,9 @@ pub(super) fn rows() -> Vec<Row> {
         Row::new("acl/takes-access", takes_access),
         Row::new("acl/setfacl-getfacl", tools),
         Row::new("acl/setfacl-remove-all", tool_removes),
-    ]
+    ];
+    let rows = rows.into_iter();
+    rows.map(|row| row.needing(needs_acls)).collect()
 }
 
 fn mode_of(path: &Path) -> Result<u32> {

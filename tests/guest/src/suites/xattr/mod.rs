@@ -4,6 +4,7 @@ mod acl_inherit;
 mod acls;
 mod kinds;
 mod limits;
+mod models;
 mod shared;
 mod user;
 
@@ -22,10 +23,20 @@ pub(crate) fn rows() -> Vec<Row> {
         shared::rows(),
         acls::rows(),
         acl_inherit::rows(),
+        models::rows(),
     ]
     .into_iter()
     .flatten()
     .collect()
+}
+
+/// Skips where there are no ACLs.
+fn needs_acls(ctx: &Ctx) -> anyhow::Result<()> {
+    if ctx.keeps_acls() {
+        Ok(())
+    } else {
+        crate::expect::skip("the model keeps no ACLs")
+    }
 }
 
 /// Makes the file and tells its path.

@@ -22,6 +22,7 @@ use crate::files::xattr_names;
 use crate::row::Row;
 use crate::suites::xattr::FILE;
 use crate::suites::xattr::file;
+use crate::suites::xattr::needs_acls;
 
 pub(super) fn rows() -> Vec<Row> {
     vec![
@@ -36,8 +37,8 @@ pub(super) fn rows() -> Vec<Row> {
         Row::new("shared/hard-links-share", hard_links),
         Row::new("shared/new-file-of-an-old-name", new_file),
         Row::new("shared/unlinked-descriptor", unlinked),
-        Row::new("shared/unlinked-descriptor-acl", unlinked_acl),
-        Row::new("shared/directory-after-rename", directory_renamed),
+        Row::new("shared/unlinked-descriptor-acl", unlinked_acl).needing(needs_acls),
+        Row::new("shared/directory-after-rename", directory_renamed).needing(needs_acls),
     ]
 }
 

@@ -1,0 +1,206 @@
+//! A case: what is made, what is then changed, what both servers have to show in the end; and the rows it becomes.
+
+use anyhow::Context;
+use anyhow::Result;
+use rustix::io::Errno;
+
+use crate::cli::Model;
+use crate::ctx::Ctx;
+use crate::expect::same;
+use crate::expect::skip;
+use crate::row::Row;
+use crate::suites::interop::hand::Hand;
+use crate::suites::interop::hand::Side;
+use crate::suites::interop::view::Tree;
+
+/// Models that leave everything to the host's file system.
+pub(super) const PLAIN: &[Model] = &[Model::Passthrough, Model::None];
+pub(super) const MAPPED_FILE: &[Model] = &[Model::MappedFile];
+pub(super) const ALL: &[Model] = &[
+    Model::Passthrough,
+    Model::None,
+    Model::MappedXattr,
+    Model::MappedFile,
+];
+
+/// QEMU 7.2.22 cannot do this, in `PLAIN` models (fixed in 9.2.1).
+pub(super) const NO_SPECIAL: Defect = Defect {
+    models: PLAIN,
+    sign: Sign::Fails(Errno::NXIO),
+    why: "QEMU 7.2.22 makes and changes the mode of no FIFO, socket or device in this model: ENXIO",
+};
+
+type Act = fn(&Hand<'_>) -> Result<()>;
+
+/// What QEMU cannot do.
+#[derive(Clone, Copy)]
+pub(super) struct Defect {
+    pub(super) models: &'static [Model],
+    pub(super) sign: Sign,
+    pub(super) why: &'static str,
+}
+
+/// How a defect shows.
+#[derive(Clone, Copy)]
+pub(super) enum Sign {
+    /// The call fails. A QEMU in which it does not is held to the case.
+    Fails(Errno),
+    /// The change is made wrongly, so QEMU is not asked to.
+    ChangesWrongly,
+}
+
+/// What is done, and what comes of it.
+#[derive(Clone, Copy)]
+pub(super) struct Case {
+    name: &'static str,
+    make: Act,
+    change: Option<Act>,
+    expected: &'static [&'static str],
+    defect: Option<Defect>,
+    leaves_out: Option<(Model, &'static str)>,
+}
+
+impl Case {
+    /// `expected`: a line for each name, as [`Tree::lines`] has them.
+    pub(super) fn made(name: &'static str, make: Act, expected: &'static [&'static str]) -> Self {
+        Self {
+            name,
+            make,
+            change: None,
+            expected,
+            defect: None,
+            leaves_out: None,
+        }
+    }
+
+    pub(super) fn changed(
+        name: &'static str,
+        make: Act,
+        change: Act,
+        expected: &'static [&'static str],
+    ) -> Self {
+        let change = Some(change);
+        Self {
+            change,
+            ..Self::made(name, make, expected)
+        }
+    }
+
+    /// QEMU has a defect here: what it cannot do is skipped.
+    pub(super) fn but(self, defect: Defect) -> Self {
+        let defect = Some(defect);
+        Self { defect, ..self }
+    }
+
+    /// In this model the case means nothing.
+    pub(super) fn not_in(self, model: Model, why: &'static str) -> Self {
+        let leaves_out = Some((model, why));
+        Self { leaves_out, ..self }
+    }
+
+    /// One for each maker and changer, and one for the disk.
+    pub(super) fn rows(self) -> Vec<Row> {
+        let mut rows = Vec::new();
+        for maker in Side::BOTH {
+            match self.change {
+                None => rows.push(Row::new(
+                    format!("{}/by-{}", self.name, maker.word()),
+                    move |ctx| self.play(ctx, maker, maker),
+                )),
+                Some(_) => rows.extend(Side::BOTH.map(|changer| {
+                    let (by, then) = (maker.word(), changer.word());
+                    Row::new(format!("{}/by-{by}-then-{then}", self.name), move |ctx| {
+                        self.play(ctx, maker, changer)
+                    })
+                })),
+            }
+        }
+        rows.push(Row::new(format!("{}/on-the-disk", self.name), move |ctx| {
+            self.on_the_disk(ctx)
+        }));
+        rows
+    }
+
+    fn play(&self, ctx: &Ctx, maker: Side, changer: Side) -> Result<()> {
+        self.applies(ctx)?;
+        let hand = |side| Hand {
+            ctx,
+            side,
+            base: "",
+        };
+        self.act(self.make, &hand(maker), false)?;
+        if let Some(change) = self.change {
+            agree(ctx).context("before the change")?;
+            self.act(change, &hand(changer), true)?;
+        }
+        same("names", agree(ctx)?.lines(), self.lines())
+    }
+
+    /// The case once by each server, in a directory of its own; the host compares them.
+    fn on_the_disk(&self, ctx: &Ctx) -> Result<()> {
+        self.applies(ctx)?;
+        for (side, base) in [(Side::Ours, "one"), (Side::Qemus, "two")] {
+            let hand = Hand { ctx, side, base };
+            rustix::fs::mkdir(hand.at(""), crate::files::mode(0o755)).context("mkdir")?;
+            self.act(self.make, &hand, false)?;
+            if let Some(change) = self.change {
+                self.act(change, &hand, true)?;
+            }
+        }
+        let ours = described(ctx, "one")?;
+        same("on the disk", ours, described(ctx, "two")?)
+    }
+
+    fn applies(&self, ctx: &Ctx) -> Result<()> {
+        match self.leaves_out {
+            Some((model, why)) if model == ctx.model && ctx.is_9p() => skip(why),
+            _ => Ok(()),
+        }
+    }
+
+    fn lines(&self) -> Vec<String> {
+        self.expected.iter().map(|&line| line.to_owned()).collect()
+    }
+
+    fn act(&self, act: Act, hand: &Hand<'_>, changes: bool) -> Result<()> {
+        let Some(defect) = self.defect.filter(|defect| defect.touches(hand)) else {
+            return act(hand);
+        };
+        match defect.sign {
+            Sign::ChangesWrongly if changes => skip(defect.why),
+            Sign::ChangesWrongly => act(hand),
+            Sign::Fails(errno) => match act(hand) {
+                Err(error) if error.downcast_ref() == Some(&errno) => skip(defect.why),
+                other => other,
+            },
+        }
+    }
+}
+
+impl Defect {
+    fn touches(&self, hand: &Hand<'_>) -> bool {
+        let is_qemu = hand.side == Side::Qemus || hand.ctx.server_is_qemu;
+        is_qemu && hand.ctx.is_9p() && self.models.contains(&hand.ctx.model)
+    }
+}
+
+/// What both servers show, if it is the same.
+pub(super) fn agree(ctx: &Ctx) -> Result<Tree> {
+    let ours = Tree::take(&ctx.first).context("this server")?;
+    ours.same(&Tree::take(&ctx.second).context("QEMU")?)?;
+    Ok(ours)
+}
+
+/// What lies on the disk, but for the directories of metadata that nothing is in: when they go is each server's choice.
+fn described(ctx: &Ctx, name: &str) -> Result<Vec<String>> {
+    let text = ctx.host.describe(&ctx.h(name))?;
+    let is_used = |directory: &str| {
+        let inside = format!("{directory}/");
+        text.lines().any(|line| line.starts_with(&inside))
+    };
+    let kept = text.lines().filter(|line| {
+        let path = line.split(' ').next().unwrap_or_default();
+        !path.ends_with(".virtfs_metadata") || is_used(path)
+    });
+    Ok(kept.map(str::to_owned).collect())
+}
