@@ -142,11 +142,13 @@ fn cargo_test(command: &Command) -> Result<Totals> {
 
 /// Two guests at a time. Whatever depends on the client's kernel runs on both.
 fn guests() -> Result<Totals> {
-    use Suite::{Bigio, Fsx, Lifetime, Locks, Names, Pjdfstest, Readdir, Xattr};
+    use Suite::{Bigio, Dialects, Fsx, Lifetime, Locks, Names, Pjdfstest, Readdir, Xattr};
     let old = vec![
-        Lifetime, Locks, Xattr, Names, Bigio, Readdir, Fsx, Pjdfstest,
+        Lifetime, Locks, Xattr, Names, Bigio, Readdir, Dialects, Fsx, Pjdfstest,
     ];
-    let new = vec![Lifetime, Locks, Xattr, Names, Readdir, Fsx, Pjdfstest];
+    let new = vec![
+        Lifetime, Locks, Xattr, Names, Readdir, Dialects, Fsx, Pjdfstest,
+    ];
     guest::run_lanes(&[
         vec![(configuration(Series::V6_1), old)],
         vec![(configuration(Series::V6_12), new)],

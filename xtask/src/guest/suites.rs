@@ -31,6 +31,8 @@ pub enum Suite {
     Bigio,
     /// Large directories
     Readdir,
+    /// The same tree over 9P2000.u and 9P2000
+    Dialects,
     /// git, sqlite, rsync, tar and dpkg at work
     Apps,
     /// The public POSIX file system test suite
@@ -50,6 +52,7 @@ impl Suite {
             Self::Names => "names",
             Self::Bigio => "bigio",
             Self::Readdir => "readdir",
+            Self::Dialects => "dialects",
             Self::Apps => "apps",
             Self::Pjdfstest => "pjdfstest",
             Self::Fsx => "fsx",

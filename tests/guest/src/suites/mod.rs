@@ -2,6 +2,7 @@
 
 mod apps;
 mod bigio;
+mod dialects;
 mod hostlocks;
 mod lifetime;
 mod locks;
@@ -13,7 +14,7 @@ use crate::row::Row;
 
 type Rows = fn() -> Vec<Row>;
 
-const SUITES: [(&str, Rows); 8] = [
+const SUITES: [(&str, Rows); 9] = [
     ("lifetime", lifetime::rows),
     ("locks", locks::rows),
     ("hostlocks", hostlocks::rows),
@@ -21,6 +22,7 @@ const SUITES: [(&str, Rows); 8] = [
     ("names", names::rows),
     ("bigio", bigio::rows),
     ("readdir", readdir::rows),
+    ("dialects", dialects::rows),
     ("apps", apps::rows),
 ];
 
