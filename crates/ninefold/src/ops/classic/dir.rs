@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use ninefold_wire::{Dialect, Name, Stat as WireStat, StatUnix};
+use ninefold_wire::{Dialect, NONUNAME, Name, Stat as WireStat, StatUnix};
 use rustix::io::Errno;
 
 use super::kind_bits;
@@ -114,13 +114,19 @@ impl View<'_> {
     /// What the directory itself knows of an entry.
     fn bare<'a>(&self, entry: &Entry<'a>) -> WireStat<'a> {
         let mode = kind_bits(self.dialect, entry.file_type);
+        let unix = StatUnix {
+            extension: b"",
+            n_uid: NONUNAME,
+            n_gid: NONUNAME,
+            n_muid: NONUNAME,
+        };
         let mut qid = entry.qid;
         qid.kind = u8::try_from(mode >> 24).unwrap_or(0);
         WireStat {
             qid,
             mode,
             name: entry.name,
-            unix: self.dialect.has_unix_fields().then(StatUnix::default),
+            unix: self.dialect.has_unix_fields().then_some(unix),
             ..WireStat::default()
         }
     }

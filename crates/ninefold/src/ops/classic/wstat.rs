@@ -192,7 +192,7 @@ fn means(call: &Call<'_>, fid: &Fid, change: &Change<'_>) -> Result<Means> {
 }
 
 /// Owner before mode, because a change of owner clears the set-id bits. What cannot be taken back
-/// comes last, and then the times once more, because a change of length touches them.
+/// comes last, and then mode and times once more, because a change of length touches them.
 fn make(writer: Writer<'_>, fid: &Fid, change: &Change<'_>, means: &Means) -> Result<()> {
     let node = &fid.node;
     let set_times = || match (change.atime, change.mtime) {
@@ -202,9 +202,8 @@ fn make(writer: Writer<'_>, fid: &Fid, change: &Change<'_>, means: &Means) -> Re
     if change.changes_owner() {
         writer.chown(node, change.owner)?;
     }
-    if let Some(mode) = change.mode {
-        writer.chmod(node, mode)?;
-    }
+    let set_mode = || change.mode.map_or(Ok(()), |mode| writer.chmod(node, mode));
+    set_mode()?;
     set_times()?;
     if let (Some(place), Some(name)) = (&means.place, change.name) {
         let dir = place.parent();
@@ -212,6 +211,7 @@ fn make(writer: Writer<'_>, fid: &Fid, change: &Change<'_>, means: &Means) -> Re
     }
     if let Some(length) = change.length {
         writer.truncate(node, means.file.as_ref().or(fid.open_file()), length)?;
+        set_mode()?;
         set_times()?;
     }
     Ok(())

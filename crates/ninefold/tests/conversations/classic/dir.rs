@@ -10,7 +10,7 @@ use ninefold_wire::flags::classic_open as bits;
 use super::CLASSIC;
 use super::verbs::Kept;
 use crate::client::Client;
-use crate::share::{Share, one_of_each};
+use crate::share::{Share, is_root, one_of_each};
 
 fn names(stats: &[Kept]) -> BTreeSet<&str> {
     stats.iter().map(|stat| &stat.name[..]).collect()
@@ -147,6 +147,32 @@ fn what_vanishes_meanwhile_is_left_out() {
         assert!(!some.is_empty());
         let rest = client.read(1, len, 1 << 20);
         assert!(rest == Ok(vec![]) || rest == Err(Errno::NOENT), "{rest:?}");
+    }
+}
+
+/// Names can be listed in a directory that cannot be searched, by all but root.
+#[test]
+fn an_entry_that_cannot_be_looked_at_is_listed_all_the_same() {
+    if is_root() {
+        return;
+    }
+    for dialect in CLASSIC {
+        let share = Share::with(SecurityModel::None, false, one_of_each);
+        let mut client = share.speaker(dialect);
+        client.topen_path(1, "dir", bits::READ);
+        let search = |mode| {
+            let mode = std::os::unix::fs::PermissionsExt::from_mode(mode);
+            fs::set_permissions(share.path("dir"), mode).expect("a chmod");
+        };
+        let whole = client.list(1, 4096);
+        search(0o400);
+        let bare = client.list(1, 4096);
+        search(0o700);
+        assert_eq!(
+            (bare.len(), &bare[0].name[..], bare[0].mode),
+            (1, "inner", 0)
+        );
+        assert_eq!(bare[0].qid.path, whole[0].qid.path);
     }
 }
 
