@@ -76,6 +76,26 @@ pub mod open {
     pub const SYNC: u32 = 0o4_000_000;
 }
 
+/// The mode byte of Topen and Tcreate. Source: open(5); `P9_O*` of Linux's `9p.h`.
+pub mod classic_open {
+    /// The access mode: 0 read, 1 write, 2 both, 3 execute.
+    pub const ACCESS: u8 = 3;
+    /// Read.
+    pub const READ: u8 = 0;
+    /// Write only.
+    pub const WRITE: u8 = 1;
+    /// Read and write.
+    pub const RDWR: u8 = 2;
+    /// Read what may be executed.
+    pub const EXEC: u8 = 3;
+    /// Empty the file.
+    pub const TRUNC: u8 = 0x10;
+    /// Remove the file when the fid is clunked.
+    pub const RCLOSE: u8 = 0x40;
+    /// .u: write at the end.
+    pub const APPEND: u8 = 0x80;
+}
+
 /// Flags of Tunlinkat.
 pub mod unlink {
     /// Remove a directory, not a file (`AT_REMOVEDIR`).

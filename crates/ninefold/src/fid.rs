@@ -24,6 +24,25 @@ pub(crate) struct Fid {
     pub(crate) uid: Option<u32>,
     /// What has been made of it.
     pub(crate) state: State,
+    /// Its object is to be removed when it is clunked (`ORCLOSE`).
+    pub(crate) remove_on_clunk: bool,
+}
+
+/// An open directory.
+pub(crate) struct Listing {
+    /// For Treaddir.
+    pub(crate) cursor: Cursor,
+    /// For Tread: after how many bytes of stats the next read must begin, and where that is.
+    pub(crate) read: ReadPosition,
+}
+
+/// Where the reading of a directory's stats stands.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct ReadPosition {
+    /// Bytes that the reads from the start have given.
+    pub(crate) offset: u64,
+    /// The directory's own offset there.
+    pub(crate) cookie: u64,
 }
 
 /// What a fid is good for.
@@ -33,7 +52,7 @@ pub(crate) enum State {
     /// An open regular file.
     File(OpenFile),
     /// An open directory.
-    Dir(Mutex<Cursor>),
+    Dir(Mutex<Listing>),
     /// The value of an extended attribute, or the list of names, at the time of Txattrwalk.
     XattrRead(
         Box<[u8]>,
@@ -61,13 +80,29 @@ impl Drop for XattrPermit {
     }
 }
 
+impl State {
+    /// A directory at its start.
+    pub(crate) fn dir(cursor: Cursor) -> Self {
+        Self::Dir(Mutex::new(Listing {
+            cursor,
+            read: ReadPosition::default(),
+        }))
+    }
+}
+
 impl Fid {
     /// A fid that names an object.
     pub(crate) fn path(node: Arc<Node>, uid: Option<u32>) -> Self {
+        Self::new(node, uid, State::Path)
+    }
+
+    /// A fid in some state.
+    pub(crate) fn new(node: Arc<Node>, uid: Option<u32>, state: State) -> Self {
         Self {
             node,
             uid,
-            state: State::Path,
+            state,
+            remove_on_clunk: false,
         }
     }
 
@@ -211,10 +246,11 @@ impl FidTable {
         locked(&self.fids).remove(&fid).ok_or(Errno::BADF)
     }
 
-    /// Forgets all.
-    pub(crate) fn clear(&self) {
-        // Dropped unlocked: closing a file can take long and can wake other sessions.
-        drop(std::mem::take(&mut *locked(&self.fids)));
+    /// Forgets all and hands them out: closing a file can take long and can wake other sessions,
+    /// so that it is not done here, where others wait.
+    pub(crate) fn take(&self) -> Vec<Arc<Fid>> {
+        let gone = std::mem::take(&mut *locked(&self.fids));
+        gone.into_values().collect()
     }
 
     /// A place for an attribute's value.

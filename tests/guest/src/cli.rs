@@ -14,7 +14,7 @@ use crate::suites;
 #[derive(Parser, Debug, Clone)]
 #[command(name = "ninefold-suite", version)]
 pub(crate) struct Options {
-    /// Suite to run: lifetime, locks, hostlocks, xattr, names, bigio, readdir, interop or apps
+    /// Suite to run: lifetime, locks, hostlocks, xattr, names, bigio, readdir, dialects, interop or apps
     pub(crate) name: String,
     /// First mount of the export: this client
     #[arg(long, value_name = "DIR", required_unless_present = "list")]

@@ -25,6 +25,12 @@ pub(crate) fn mode(bits: u32) -> Mode {
     Mode::from_raw_mode(bits)
 }
 
+/// Permission bits of the named thing itself, with the set-id and sticky ones.
+pub(crate) fn stat_mode(path: &Path) -> Result<u32> {
+    let stat = rustix::fs::lstat(path).with_context(|| format!("stat {}", path.display()))?;
+    Ok(stat.st_mode & 0o7777)
+}
+
 /// A path to reopen an open file by.
 pub(crate) fn by_fd(fd: impl AsFd) -> PathBuf {
     PathBuf::from(format!("/proc/self/fd/{}", fd.as_fd().as_raw_fd()))

@@ -31,6 +31,8 @@ pub enum Suite {
     Bigio,
     /// Large directories
     Readdir,
+    /// The same tree over 9P2000.u and 9P2000
+    Dialects,
     /// QEMU's own server on the same directory
     Interop,
     /// git, sqlite, rsync, tar and dpkg at work
@@ -52,6 +54,7 @@ impl Suite {
             Self::Names => "names",
             Self::Bigio => "bigio",
             Self::Readdir => "readdir",
+            Self::Dialects => "dialects",
             Self::Interop => "interop",
             Self::Apps => "apps",
             Self::Pjdfstest => "pjdfstest",

@@ -25,7 +25,7 @@ use super::tx::{Sent, Tx};
 use super::{Shared, Worker};
 use crate::export::Export;
 use crate::locked;
-use crate::session::{Admission, Outlet, Served, Session, Ticket};
+use crate::session::{Admission, FAILURE_MAX, Outlet, Served, Session, Ticket};
 
 /// Requests that a thread serves of one connection before it looks after others.
 const TURNS: usize = 64;
@@ -383,11 +383,9 @@ impl Channel {
     }
 
     fn finish_failed(&self, ticket: Ticket) {
-        let ecode = Errno::IO.raw_os_error().unsigned_abs();
-        let mut frame = [0; 16];
-        if let Ok(len) = (Reply::Lerror { ecode }).encode(ticket.tag(), &mut frame) {
-            self.finish(ticket, &frame[..len]);
-        }
+        let mut frame = [0; FAILURE_MAX];
+        let len = self.session.failure(ticket, Errno::IO, &mut frame);
+        self.finish(ticket, &frame[..len]);
     }
 
     /// Ends a request: its reply and the Rflushes that waited for it go out, in this order.

@@ -19,7 +19,7 @@ const fn records_for(room: usize) -> usize {
 /// Lists a directory, whole entries only, as many as fit.
 pub(super) fn readdir(call: &mut Call<'_>, fid: u32, offset: u64, count: u32) -> Result<Answer> {
     let fid = call.fids.any(fid)?;
-    let State::Dir(cursor) = &fid.state else {
+    let State::Dir(listing) = &fid.state else {
         return Err(Errno::NOTDIR);
     };
     let room = call.out.data(count);
@@ -32,10 +32,10 @@ pub(super) fn readdir(call: &mut Call<'_>, fid: u32, offset: u64, count: u32) ->
         }
         Err(_) => false,
     };
-    let mut cursor = locked(cursor);
+    let cursor = &mut locked(listing).cursor;
     let any = call
         .export
-        .read_dir(&mut cursor, offset, records, call.scratch, &mut take)?;
+        .read_dir(cursor, offset, records, call.scratch, &mut take)?;
     // Nothing at all would mean the end of the directory.
     if any && packed == 0 {
         return Err(Errno::INVAL);

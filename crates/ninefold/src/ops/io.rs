@@ -1,9 +1,9 @@
 //! Tread, Twrite and Tfsync.
 
-use ninefold_wire::{Reply, Tail};
+use ninefold_wire::{Dialect, Reply, Tail};
 use rustix::io::Errno;
 
-use super::{Answer, Call, xattr};
+use super::{Answer, Call, classic, xattr};
 use crate::fid::State;
 use crate::locked;
 use crate::sys::Result;
@@ -13,6 +13,9 @@ use crate::throttle::Direction;
 /// for are no end of the file; none are. Source: read(5).
 pub(super) fn read(call: &mut Call<'_>, fid: u32, offset: u64, count: u32) -> Result<Answer> {
     let fid = call.fids.any(fid)?;
+    if let (State::Dir(listing), true) = (&fid.state, call.dialect != Dialect::Linux) {
+        return classic::read_dir(call, &fid.node, listing, offset, count);
+    }
     let len = match &fid.state {
         State::File(file) => {
             let size = call.out.data(count).len();
@@ -62,7 +65,7 @@ pub(super) fn fsync(call: &mut Call<'_>, fid: u32, datasync: Tail) -> Result<Ans
     let fid = call.fids.any(fid)?;
     match &fid.state {
         State::File(file) => file.sync(data_only)?,
-        State::Dir(cursor) => locked(cursor).sync(data_only)?,
+        State::Dir(listing) => locked(listing).cursor.sync(data_only)?,
         _ => return Err(Errno::BADF),
     }
     call.out.reply(&Reply::Fsync {})

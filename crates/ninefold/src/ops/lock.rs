@@ -46,7 +46,7 @@ fn kind_of(kind: u8) -> Result<Option<LockKind>> {
 fn holder(fid: &Fid) -> Result<HolderId> {
     match &fid.state {
         State::File(file) => Ok(file.locks().id()),
-        State::Dir(cursor) => Ok(locked(cursor).locks().id()),
+        State::Dir(listing) => Ok(locked(listing).cursor.locks().id()),
         _ => Err(Errno::BADF),
     }
 }

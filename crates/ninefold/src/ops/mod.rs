@@ -4,6 +4,7 @@
 //! here knows a message.
 
 mod attr;
+mod classic;
 mod dir;
 mod io;
 mod lock;
@@ -12,16 +13,22 @@ mod open;
 mod walk;
 mod xattr;
 
+pub(crate) use walk::end;
+
 use std::sync::Arc;
 
-use ninefold_wire::{IO_HEADER_LEN, NONUNAME, Reply, Request, message};
+use ninefold_wire::{Dialect, IO_HEADER_LEN, NONUNAME, Qid, Reply, Request, flags, message};
 use rustix::io::Errno;
 
 use crate::export::{Export, Owner};
 use crate::fid::FidTable;
 use crate::session::{Outlet, Ticket, Wait};
-use crate::sys::Result;
+use crate::sys::{Result, Stat};
 use crate::throttle::Direction;
+
+/// Longest target of a symbolic link plus one: Linux sets aside 8192 bytes for an Rreadlink and for
+/// an Rstat.
+const TARGET_ROOM: usize = 4096;
 
 /// How an operation ended, when it did not fail.
 #[derive(Debug)]
@@ -38,6 +45,7 @@ pub(crate) struct Call<'c> {
     pub(crate) fids: &'c FidTable,
     pub(crate) session: u64,
     pub(crate) msize: u32,
+    pub(crate) dialect: Dialect,
     pub(crate) out: Out<'c>,
     pub(crate) scratch: &'c mut Vec<u8>,
     pub(crate) ticket: Ticket,
@@ -60,6 +68,20 @@ impl Call<'_> {
         let wait = throttle.ask(direction, size as u64, move || outlet.resume(ticket));
         wait.map(Wait::Throttle)
     }
+
+    /// The qid of an object with these attributes.
+    fn qid(&self, stat: &Stat) -> Result<Qid> {
+        wire_qid(self.export, self.dialect, stat)
+    }
+}
+
+/// The qid of an object with these attributes. 9P2000 has no symbolic links.
+fn wire_qid(export: &Export, dialect: Dialect, stat: &Stat) -> Result<Qid> {
+    let mut qid = export.qid(stat)?;
+    if dialect == Dialect::Legacy {
+        qid.kind &= flags::qid::DIR;
+    }
+    Ok(qid)
 }
 
 /// The buffer for the reply, as long as the session's msize.
@@ -117,7 +139,7 @@ fn new_owner(uid: Option<u32>, gid: u32) -> Owner {
 /// Runs one request.
 ///
 /// # Errors
-/// The number for the Rlerror.
+/// The number for the error reply.
 pub(crate) fn run(call: &mut Call<'_>, request: &Request<'_>) -> Result<Answer> {
     match *request {
         Request::Statfs { fid } => attr::statfs(call, fid),
@@ -182,20 +204,29 @@ pub(crate) fn run(call: &mut Call<'_>, request: &Request<'_>) -> Result<Answer> 
             flags,
         } => names::unlinkat(call, dirfid, name, flags),
         Request::Attach {
-            fid, afid, n_uname, ..
-        } => walk::attach(call, fid, afid, n_uname),
+            fid,
+            afid,
+            uname,
+            n_uname,
+            ..
+        } => walk::attach(call, (fid, afid), uname, n_uname),
         Request::Flush { .. } => call.out.reply(&Reply::Flush {}),
         Request::Walk { fid, newfid, steps } => walk::walk(call, fid, newfid, &steps),
         Request::Read { fid, offset, count } => io::read(call, fid, offset, count),
         Request::Write { fid, offset, data } => io::write(call, fid, offset, data.0),
         Request::Clunk { fid } => walk::clunk(call, fid),
         Request::Remove { fid } => names::remove(call, fid),
-        // No authentication; the messages of the other dialects are not for a .L session.
-        Request::Auth { .. }
-        | Request::Version { .. }
-        | Request::Open { .. }
-        | Request::Create { .. }
-        | Request::Stat { .. }
-        | Request::Wstat { .. } => Err(Errno::OPNOTSUPP),
+        Request::Open { fid, mode } => classic::open(call, fid, mode),
+        Request::Create {
+            fid,
+            name,
+            perm,
+            mode,
+            extension,
+        } => classic::create(call, (fid, name), perm, mode, extension),
+        Request::Stat { fid } => classic::stat(call, fid),
+        Request::Wstat { fid, stat } => classic::wstat(call, fid, &stat),
+        // There is no authentication.
+        Request::Auth { .. } | Request::Version { .. } => Err(Errno::OPNOTSUPP),
     }
 }

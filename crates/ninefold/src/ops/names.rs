@@ -5,12 +5,9 @@ use std::sync::Arc;
 use ninefold_wire::{NOFID, Name, Qid, Reply, flags};
 use rustix::io::Errno;
 
-use super::{Answer, Call, new_owner};
+use super::{Answer, Call, TARGET_ROOM, new_owner};
 use crate::fid::Fid;
 use crate::sys::{Result, Stat};
-
-/// Longest target of a symbolic link plus one: Linux sets aside 8192 bytes for an Rreadlink.
-const TARGET_ROOM: usize = 4096;
 
 /// A fid that must be a directory.
 fn directory(call: &Call<'_>, fid: u32) -> Result<Arc<Fid>> {
@@ -23,7 +20,7 @@ fn directory(call: &Call<'_>, fid: u32) -> Result<Arc<Fid>> {
 }
 
 fn made(call: &Call<'_>, stat: Result<Stat>) -> Result<Qid> {
-    call.export.qid(&stat?)
+    call.qid(&stat?)
 }
 
 /// Makes a directory.

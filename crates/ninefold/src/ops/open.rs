@@ -1,6 +1,6 @@
 //! Tlopen and Tlcreate: how fids are opened.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use ninefold_wire::{Name, Qid, Reply, flags};
 use rustix::io::Errno;
@@ -41,18 +41,14 @@ pub(super) fn lopen(call: &mut Call<'_>, fid: u32, wire: u32) -> Result<Answer> 
         if mode.access.writes() || mode.truncate {
             return Err(Errno::ISDIR);
         }
-        State::Dir(Mutex::new(call.export.open_dir(&path.node)?))
+        State::dir(call.export.open_dir(&path.node)?)
     } else if wire & flags::open::DIRECTORY != 0 {
         return Err(Errno::NOTDIR);
     } else {
         State::File(call.export.open_file(&path.node, mode)?)
     };
-    let qid = call.export.qid(&call.export.stat(&path.node)?)?;
-    let opened = Fid {
-        node: Arc::clone(&path.node),
-        uid: path.uid,
-        state,
-    };
+    let qid = call.qid(&call.export.stat(&path.node)?)?;
+    let opened = Fid::new(Arc::clone(&path.node), path.uid, state);
     call.fids.replace(fid, &path, opened)?;
     let iounit = call.iounit();
     call.out.reply(&Reply::Lopen { qid, iounit })
@@ -95,12 +91,8 @@ fn create_or_open(
             .create_file(export, (&dir.node, name), open, mode, owner)
         {
             Ok((node, file, stat)) => {
-                let fid = Fid {
-                    node: Arc::new(node),
-                    uid: dir.uid,
-                    state: State::File(file),
-                };
-                return Ok((fid, export.qid(&stat)?));
+                let fid = Fid::new(Arc::new(node), dir.uid, State::File(file));
+                return Ok((fid, call.qid(&stat)?));
             }
             Err(Errno::EXIST) if wire & flags::open::EXCL == 0 => {}
             Err(errno) => return Err(errno),
@@ -108,15 +100,8 @@ fn create_or_open(
         match export.child(&dir.node, name) {
             Ok((node, _)) => {
                 let file = export.open_file(&node, open)?;
-                let qid = export.qid(&export.stat(&node)?)?;
-                return Ok((
-                    Fid {
-                        node,
-                        uid: dir.uid,
-                        state: State::File(file),
-                    },
-                    qid,
-                ));
+                let qid = call.qid(&export.stat(&node)?)?;
+                return Ok((Fid::new(node, dir.uid, State::File(file)), qid));
             }
             // Removed since: create it after all.
             Err(Errno::NOENT) => {}

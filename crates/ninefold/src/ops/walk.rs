@@ -5,16 +5,17 @@ use std::sync::Arc;
 use ninefold_wire::{NOFID, Qids, Reply, Steps};
 use rustix::io::Errno;
 
-use super::{Answer, Call, given, xattr};
+use super::{Answer, Call, classic, given, xattr};
+use crate::export::Export;
 use crate::fid::Fid;
 use crate::sys::Result;
 
-/// A fid for the root of the export. There is one tree and no authentication: `aname` and `uname`
-/// do not matter. Source: attach(5).
+/// A fid for the root of the export. There is one tree and no authentication: `aname` does not
+/// matter, and `uname` only in 9P2000, which has no other word for the user. Source: attach(5).
 pub(super) fn attach(
     call: &mut Call<'_>,
-    fid: u32,
-    afid: u32,
+    (fid, afid): (u32, u32),
+    uname: &[u8],
     n_uname: Option<u32>,
 ) -> Result<Answer> {
     if afid != NOFID {
@@ -22,9 +23,12 @@ pub(super) fn attach(
     }
     call.fids.check_free(fid)?;
     let root = call.export.root();
-    let qid = call.export.qid(&call.export.stat(root)?)?;
-    call.fids
-        .insert(fid, Fid::path(Arc::clone(root), n_uname.and_then(given)))?;
+    let qid = call.qid(&call.export.stat(root)?)?;
+    let uid = match n_uname {
+        Some(uid) => given(uid),
+        None => classic::user(uname),
+    };
+    call.fids.insert(fid, Fid::path(Arc::clone(root), uid))?;
     call.out.reply(&Reply::Attach { qid })
 }
 
@@ -46,7 +50,7 @@ pub(super) fn walk(
     let mut node = from.node.share()?;
     for step in steps.as_slice() {
         let stepped = call.export.step(&node, *step);
-        let found = stepped.and_then(|(next, stat)| Ok((next, call.export.qid(&stat)?)));
+        let found = stepped.and_then(|(next, stat)| Ok((next, call.qid(&stat)?)));
         match found {
             Ok((next, qid)) => {
                 node = next;
@@ -71,7 +75,22 @@ pub(super) fn walk(
 pub(super) fn clunk(call: &mut Call<'_>, fid: u32) -> Result<Answer> {
     let gone = call.fids.remove(fid)?;
     xattr::commit(call, &gone)?;
+    end(call.export, &gone)?;
     // Closes files and gives back locks before the client hears that it is done.
     drop(gone);
     call.out.reply(&Reply::Clunk {})
+}
+
+/// What the end of a fid does to the tree, beside closing.
+///
+/// # Errors
+/// Those of a removal; that somebody else was quicker is none.
+pub(crate) fn end(export: &Export, fid: &Fid) -> Result<()> {
+    if !fid.remove_on_clunk {
+        return Ok(());
+    }
+    match export.writer()?.remove(&fid.node) {
+        Err(Errno::NOENT) => Ok(()),
+        done => done,
+    }
 }

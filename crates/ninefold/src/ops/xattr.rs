@@ -29,14 +29,8 @@ pub(super) fn walk(call: &mut Call<'_>, fid: u32, newfid: u32, name: &[u8]) -> R
     };
     let value = call.scratch[..len].into();
     let state = State::XattrRead(value, permit);
-    call.fids.insert(
-        newfid,
-        Fid {
-            node: Arc::clone(node),
-            uid: from.uid,
-            state,
-        },
-    )?;
+    call.fids
+        .insert(newfid, Fid::new(Arc::clone(node), from.uid, state))?;
     call.out.reply(&Reply::Xattrwalk { size: len as u64 })
 }
 
@@ -65,15 +59,8 @@ pub(super) fn create(
         _permit: call.fids.xattr_permit()?,
     };
     let state = State::XattrWrite(write);
-    call.fids.replace(
-        fid,
-        &path,
-        Fid {
-            node: Arc::clone(&path.node),
-            uid: path.uid,
-            state,
-        },
-    )?;
+    let write = Fid::new(Arc::clone(&path.node), path.uid, state);
+    call.fids.replace(fid, &path, write)?;
     call.out.reply(&Reply::Xattrcreate {})
 }
 

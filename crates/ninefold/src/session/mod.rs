@@ -4,14 +4,18 @@
 //! in the order of receiving, [`Session::serve`] for what was admitted, from any thread, and
 //! [`Session::retire`] at the moment when it sends the reply.
 
+mod agreed;
+mod failure;
 mod refusal;
 mod ticket;
 
+pub(crate) use failure::FAILURE_MAX;
+pub(crate) use refusal::moved_name;
 pub(crate) use ticket::Wait;
 pub use ticket::{Admission, Retired, Ticket};
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use ninefold_wire::{Dialect, Reply, Request};
 use rustix::io::Errno;
@@ -19,12 +23,19 @@ use rustix::io::Errno;
 use crate::export::Export;
 use crate::fid::FidTable;
 use crate::ops::{self, Answer, Call, Out};
+use agreed::{Agreed, Terms};
 use ticket::Tickets;
 
 /// The smallest msize worth serving; Linux refuses less.
 pub(crate) const MSIZE_MIN: u32 = 4096;
 /// The longest frame before msize is agreed on.
 const FIRST_FRAME_MAX: u32 = 8192;
+
+/// How a client is met that has not agreed on anything: with an Rlerror.
+const STRANGER: Terms = Terms {
+    msize: 0,
+    dialect: Dialect::Linux,
+};
 
 /// What a session offers.
 #[derive(Clone, Copy, Debug)]
@@ -59,8 +70,7 @@ pub struct Session {
     id: u64,
     export: Arc<Export>,
     msize_max: u32,
-    /// The msize agreed on, 0 before a Tversion succeeded.
-    msize: AtomicU32,
+    agreed: Agreed,
     fids: FidTable,
     tickets: Tickets,
 }
@@ -73,7 +83,7 @@ impl Session {
         Self {
             id: IDS.fetch_add(1, Ordering::Relaxed),
             msize_max: options.msize_max.max(MSIZE_MIN),
-            msize: AtomicU32::new(0),
+            agreed: Agreed::default(),
             fids: FidTable::new(export.max_xattr()),
             export,
             tickets: Tickets::default(),
@@ -83,10 +93,9 @@ impl Session {
     /// The longest frame that the client may send now, bytes.
     #[must_use]
     pub fn frame_max(&self) -> u32 {
-        match self.msize.load(Ordering::Acquire) {
-            0 => FIRST_FRAME_MAX,
-            msize => msize,
-        }
+        self.agreed
+            .get()
+            .map_or(FIRST_FRAME_MAX, |terms| terms.msize)
     }
 
     /// Registers a request, in the order of receiving.
@@ -116,7 +125,7 @@ impl Session {
         scratch: &mut Vec<u8>,
         outlet: &Arc<dyn Outlet>,
     ) -> Served {
-        let msize = self.msize.load(Ordering::Acquire);
+        let Terms { msize, dialect } = self.agreed.get().unwrap_or(STRANGER);
         let room = usize::try_from(msize.max(MSIZE_MIN))
             .unwrap_or(reply.len())
             .min(reply.len());
@@ -126,23 +135,25 @@ impl Session {
             fids: &self.fids,
             session: self.id,
             msize,
+            dialect,
             out: Out::new(&mut reply[..room], tag),
             scratch,
             ticket,
             outlet,
         };
         let answer = self.answer(&mut call, frame);
+        let dialect = call.dialect;
         tracing::debug!(session = self.id, tag, ?answer, "request");
         match answer {
             Ok(Answer::Reply(len)) => Served::Reply(len),
             Ok(Answer::Waits(wait)) => self.park(ticket, wait, frame),
-            Err(errno) => Served::Reply(encode_error(errno, tag, reply)),
+            Err(errno) => Served::Reply(failure::encode(errno, dialect, tag, reply)),
         }
     }
 
     fn answer(&self, call: &mut Call<'_>, frame: &[u8]) -> Result<Answer, Errno> {
         let (_, request) =
-            Request::decode(frame, Dialect::Linux).map_err(|error| refusal::errno(frame, error))?;
+            Request::decode(frame, call.dialect).map_err(|error| refusal::errno(frame, error))?;
         tracing::trace!(
             session = self.id,
             tag = call.ticket.tag(),
@@ -158,23 +169,39 @@ impl Session {
 
     /// Begins anew: all that came before is forgotten. Source: version(5).
     fn version(&self, call: &mut Call<'_>, msize: u32, version: &[u8]) -> Result<Answer, Errno> {
-        self.msize.store(0, Ordering::Release);
-        self.fids.clear();
-        let Some(dialect @ Dialect::Linux) = Dialect::of_version(version) else {
+        self.agreed.set(None);
+        self.forget_fids();
+        let Some(dialect) = Dialect::of_version(version) else {
             return call.out.reply(&Reply::Version {
                 msize,
                 version: b"unknown",
             });
         };
+        // A refusal, too, is for the client to understand.
+        call.dialect = dialect;
         if msize < MSIZE_MIN {
             return Err(Errno::MSGSIZE);
         }
         let msize = msize.min(self.msize_max);
-        self.msize.store(msize, Ordering::Release);
+        self.agreed.set(Some(Terms { msize, dialect }));
         call.out.reply(&Reply::Version {
             msize,
             version: dialect.version(),
         })
+    }
+
+    /// The end of all fids is a clunk of each.
+    fn forget_fids(&self) {
+        for fid in self.fids.take() {
+            // Nobody is left to hear that it failed.
+            let _ = ops::end(&self.export, &fid);
+        }
+    }
+
+    /// Writes the reply that says `errno` as the client understands it; returns its length.
+    pub(crate) fn failure(&self, ticket: Ticket, errno: Errno, reply: &mut [u8]) -> usize {
+        let dialect = self.agreed.get().unwrap_or(STRANGER).dialect;
+        failure::encode(errno, dialect, ticket.tag(), reply)
     }
 
     fn park(&self, ticket: Ticket, wait: Wait, frame: &[u8]) -> Served {
@@ -213,12 +240,6 @@ impl Session {
     /// Ends the session: what waits is dismissed, what runs has no reply.
     pub fn close(&self) {
         self.tickets.close(|wait| self.cancel(wait));
-        self.fids.clear();
+        self.forget_fids();
     }
-}
-
-/// Writes an Rlerror; it fits every buffer a client may set aside.
-fn encode_error(errno: Errno, tag: u16, reply: &mut [u8]) -> usize {
-    let ecode = u32::try_from(errno.raw_os_error()).unwrap_or(5);
-    Reply::Lerror { ecode }.encode(tag, reply).unwrap_or(0)
 }

@@ -40,6 +40,11 @@ pub(super) fn errno(frame: &[u8], error: DecodeError) -> Errno {
     }
 }
 
+/// What the name that a Twstat gives is refused with; it stands where a Twstat may also have none.
+pub(crate) fn moved_name(error: NameError) -> Errno {
+    name_errno(Use::Move, error)
+}
+
 fn name_errno(wanted: Use, error: NameError) -> Errno {
     match (error, wanted) {
         (NameError::Empty | NameError::Slash, _)

@@ -19,6 +19,8 @@ pub struct Client {
     wire: Arc<Wire>,
     outlet: Arc<dyn Outlet>,
     tag: u16,
+    /// How the next reply is read.
+    pub dialect: Dialect,
     held: VecDeque<Vec<u8>>,
     reply: Vec<u8>,
     scratch: Vec<u8>,
@@ -85,13 +87,37 @@ pub fn raw_frame(tag: u16, number: u8, body: &[u8]) -> Vec<u8> {
 
 /// What a frame says, when it is a reply of .L.
 pub fn outcome<T>(frame: &[u8], take: impl FnOnce(Reply<'_>) -> Option<T>) -> Result<T, Errno> {
-    match Reply::decode(frame, Dialect::Linux)
-        .expect("a sound reply")
-        .1
-    {
+    outcome_in(Dialect::Linux, frame, take)
+}
+
+/// The error that C calls so: all that a client of 9P2000 has.
+fn errno_of(text: &[u8]) -> Errno {
+    let says = |raw: &i32| {
+        let words = std::io::Error::from_raw_os_error(*raw).to_string();
+        words.split(" (os error").next().map(str::as_bytes) == Some(text)
+    };
+    let raw = (1..134).find(says);
+    let raw = raw.unwrap_or_else(|| panic!("no error: {:?}", String::from_utf8_lossy(text)));
+    Errno::from_raw_os_error(raw)
+}
+
+/// What a frame says, when it is a reply of that dialect, in which errors have one form.
+pub fn outcome_in<T>(
+    dialect: Dialect,
+    frame: &[u8],
+    take: impl FnOnce(Reply<'_>) -> Option<T>,
+) -> Result<T, Errno> {
+    let number = |ecode| Errno::from_raw_os_error(i32::try_from(ecode).expect("an error number"));
+    match Reply::decode(frame, dialect).expect("a sound reply").1 {
         Reply::Lerror { ecode } => {
-            let raw = i32::try_from(ecode).expect("an error number");
-            Err(Errno::from_raw_os_error(raw))
+            assert_eq!(dialect, Dialect::Linux, "an Rlerror");
+            Err(number(ecode))
+        }
+        Reply::Error { ename, errno } => {
+            assert_ne!(dialect, Dialect::Linux, "an Rerror");
+            let said = errno_of(ename);
+            assert!(errno.is_none_or(|errno| number(errno) == said), "{said}");
+            Err(said)
         }
         reply => {
             let text = format!("{reply:?}");
@@ -115,6 +141,7 @@ impl Client {
             outlet: Arc::<Wire>::clone(&wire),
             wire,
             tag: 0,
+            dialect: Dialect::Linux,
             held: VecDeque::new(),
             reply: vec![0; MSIZE_MAX as usize],
             scratch: Vec::new(),
@@ -226,7 +253,7 @@ impl Client {
         };
         let header = Header::peek(reply).expect("a header");
         assert_eq!(header.tag, tag, "the tag of {reply:?}");
-        outcome(reply, take)
+        outcome_in(self.dialect, reply, take)
     }
 
     fn fresh_tag(&mut self) -> u16 {

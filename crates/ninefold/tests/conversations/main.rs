@@ -1,9 +1,10 @@
 //! Whole conversations in memory: one thread, no sockets, a folder of their own for each.
 //!
-//! Every message of 9P2000.L: what the reply is, and what is on the disk afterwards.
+//! Every message of each dialect: what the reply is, and what is on the disk afterwards.
 
 mod attach;
 mod attr;
+mod classic;
 mod client;
 mod create;
 mod dir;

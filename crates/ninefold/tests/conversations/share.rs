@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use ninefold::{Export, ExportOptions, SecurityModel};
+use ninefold_wire::Dialect;
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 use rustix::process::{geteuid, umask};
 use tempfile::TempDir;
@@ -70,8 +71,15 @@ impl Share {
 
     /// A client whose fid 0 is the root.
     pub fn client(&self) -> Client {
+        self.speaker(Dialect::Linux)
+    }
+
+    /// A client of some dialect whose fid 0 is the root.
+    pub fn speaker(&self, dialect: Dialect) -> Client {
         let mut client = self.stranger();
-        client.version(1 << 20, b"9P2000.L").expect("a version");
+        client
+            .version(1 << 20, dialect.version())
+            .expect("a version");
         client.attach(0).expect("a root");
         client
     }

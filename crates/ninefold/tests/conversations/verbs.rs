@@ -4,8 +4,8 @@
 
 use ninefold::Errno;
 use ninefold_wire::{
-    Attr, Data, Dirents, LockRange, NOFID, Name, Qid, Reply, Request, SetAttr, Statfs, Step, Steps,
-    Tail,
+    Attr, Data, Dialect, Dirents, LockRange, NOFID, Name, Qid, Reply, Request, SetAttr, Statfs,
+    Step, Steps, Tail,
 };
 
 use crate::client::Client;
@@ -52,6 +52,7 @@ macro_rules! take {
 
 impl Client {
     pub fn version(&mut self, msize: u32, version: &[u8]) -> Result<(u32, Vec<u8>)> {
+        self.dialect = Dialect::of_version(version).unwrap_or(Dialect::Linux);
         let request = Request::Version { msize, version };
         self.call(
             &request,
@@ -64,12 +65,23 @@ impl Client {
     }
 
     pub fn attach_as(&mut self, fid: u32, afid: u32, uid: u32) -> Result<Qid> {
+        let n_uname = self.dialect.has_unix_fields().then_some(uid);
+        self.attach_named(fid, afid, b"", n_uname)
+    }
+
+    pub fn attach_named(
+        &mut self,
+        fid: u32,
+        afid: u32,
+        uname: &[u8],
+        n_uname: Option<u32>,
+    ) -> Result<Qid> {
         let request = Request::Attach {
             fid,
             afid,
-            uname: b"",
+            uname,
             aname: b"",
-            n_uname: Some(uid),
+            n_uname,
         };
         self.call(&request, take!(Reply::Attach { qid } => qid))
     }

@@ -1,6 +1,7 @@
 //! Tversion: what is agreed on, and what it ends.
 
 use ninefold::Errno;
+use ninefold_wire::Dialect;
 
 use crate::client::{MSIZE_MAX, raw_frame};
 use crate::share::Share;
@@ -9,13 +10,18 @@ use crate::verbs::RDONLY;
 const UNKNOWN: &[u8] = b"unknown";
 
 #[test]
-fn agrees_to_dotl_and_nothing_else() {
+fn agrees_to_the_dialect_asked_for_or_the_next_plainer() {
     let share = Share::new();
-    let cases: [(&[u8], &[u8]); 8] = [
+    let cases: [(&[u8], &[u8]); 13] = [
         (b"9P2000.L", b"9P2000.L"),
         (b"9P2000.L.Google.7", b"9P2000.L"),
-        (b"9P2000", UNKNOWN),
-        (b"9P2000.u", UNKNOWN),
+        (b"9P2000.u", b"9P2000.u"),
+        (b"9P2000.u.x", b"9P2000.u"),
+        (b"9P2000", b"9P2000"),
+        (b"9P2000.x", b"9P2000"),
+        (b"9P2000.W", b"9P2000"),
+        (b"9P2001", b"9P2000"),
+        (b"9P2000l", UNKNOWN),
         (b"9P1999", UNKNOWN),
         (b"", UNKNOWN),
         (b"9p2000.l", UNKNOWN),
@@ -97,6 +103,34 @@ fn a_failed_version_ends_the_session_before() {
     assert_eq!(client.getattr(0, 0), Err(Errno::PROTO));
     client.version(4096, b"9P2000.L").expect("a version");
     assert_eq!(client.getattr(0, 0), Err(Errno::BADF), "the fid is gone");
+}
+
+#[test]
+fn a_refused_version_is_refused_in_its_own_dialect() {
+    let share = Share::new();
+    for dialect in [Dialect::Legacy, Dialect::Unix, Dialect::Linux] {
+        let mut client = share.stranger();
+        let refused = client.version(100, dialect.version()).map(drop);
+        assert_eq!(refused, Err(Errno::MSGSIZE));
+        // There is no session, and so no dialect.
+        client.dialect = Dialect::Linux;
+        assert_eq!(client.getattr(0, 0), Err(Errno::PROTO));
+    }
+}
+
+#[test]
+fn a_second_version_may_change_the_dialect() {
+    let share = Share::new();
+    let mut client = share.client();
+    for dialect in [Dialect::Legacy, Dialect::Linux, Dialect::Unix] {
+        client.version(8192, dialect.version()).expect("a version");
+        let expected = match dialect {
+            Dialect::Legacy => Errno::OPNOTSUPP,
+            Dialect::Unix | Dialect::Linux => Errno::BADF,
+        };
+        assert_eq!(client.getattr(0, 0), Err(expected));
+        client.attach(0).expect("a root");
+    }
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 mod apps;
 mod bigio;
+mod dialects;
 mod hostlocks;
 mod interop;
 mod lifetime;
@@ -14,7 +15,7 @@ use crate::row::Row;
 
 type Rows = fn() -> Vec<Row>;
 
-const SUITES: [(&str, Rows); 9] = [
+const SUITES: [(&str, Rows); 10] = [
     ("lifetime", lifetime::rows),
     ("locks", locks::rows),
     ("hostlocks", hostlocks::rows),
@@ -22,6 +23,7 @@ const SUITES: [(&str, Rows); 9] = [
     ("names", names::rows),
     ("bigio", bigio::rows),
     ("readdir", readdir::rows),
+    ("dialects", dialects::rows),
     ("interop", interop::rows),
     ("apps", apps::rows),
 ];
