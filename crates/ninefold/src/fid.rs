@@ -32,17 +32,50 @@ pub(crate) struct Fid {
 pub(crate) struct Listing {
     /// For Treaddir.
     pub(crate) cursor: Cursor,
-    /// For Tread: after how many bytes of stats the next read must begin, and where that is.
-    pub(crate) read: ReadPosition,
+    /// For Tread.
+    pub(crate) reading: Reading,
 }
 
 /// Where the reading of a directory's stats stands.
+#[derive(Default)]
+pub(crate) struct Reading {
+    /// Where the last read ended.
+    end: ReadPosition,
+    /// Where reads began, in the order of their offsets.
+    begun: Vec<ReadPosition>,
+}
+
+/// A place between two stats.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct ReadPosition {
-    /// Bytes that the reads from the start have given.
+    /// Bytes of stats before it.
     pub(crate) offset: u64,
     /// The directory's own offset there.
     pub(crate) cookie: u64,
+}
+
+/// Most places of one directory that are remembered.
+const BEGUN_MAX: usize = 4096;
+
+impl Reading {
+    /// The last place known that is not behind `offset`.
+    pub(crate) fn near(&self, offset: u64) -> ReadPosition {
+        if offset == self.end.offset {
+            return self.end;
+        }
+        let behind = self.begun.partition_point(|place| place.offset <= offset);
+        let near = behind.checked_sub(1).and_then(|at| self.begun.get(at));
+        near.copied().unwrap_or_default()
+    }
+
+    /// A read has gone from one place to another.
+    pub(crate) fn advance(&mut self, from: ReadPosition, end: ReadPosition) {
+        let last = self.begun.last().map_or(0, |place| place.offset);
+        if from.offset > last && self.begun.len() < BEGUN_MAX {
+            self.begun.push(from);
+        }
+        self.end = end;
+    }
 }
 
 /// What a fid is good for.
@@ -85,7 +118,7 @@ impl State {
     pub(crate) fn dir(cursor: Cursor) -> Self {
         Self::Dir(Mutex::new(Listing {
             cursor,
-            read: ReadPosition::default(),
+            reading: Reading::default(),
         }))
     }
 }

@@ -16,6 +16,8 @@ use crate::sys::Result;
 /// Why an entry is not taken.
 enum Stop {
     Full,
+    /// The offset asked for lies in the midst of this one.
+    Within,
     /// The server has run out of something: no fault of the entry.
     Failed(Errno),
 }
@@ -27,8 +29,9 @@ struct View<'a> {
     dir: &'a Arc<Node>,
 }
 
-/// Reads on in an open directory, from its start or from the end of the read before. `.` and `..`
-/// are not listed. Source: read(5).
+/// Reads on in an open directory: from its start, from the end of the read before, or from an entry
+/// that was read before, because Linux's client says so for seekdir(3); read(5) has only the first
+/// two. `.` and `..` are not listed.
 pub(in crate::ops) fn read(
     call: &mut Call<'_>,
     dir: &Arc<Node>,
@@ -37,49 +40,82 @@ pub(in crate::ops) fn read(
     count: u32,
 ) -> Result<Answer> {
     let listing = &mut *locked(listing);
-    let mut at = match offset {
+    let from = match offset {
         0 => ReadPosition::default(),
-        _ if offset == listing.read.offset => listing.read,
-        _ => return Err(Errno::SPIPE),
+        _ => listing.reading.near(offset),
     };
+    // No read was longer than a message, so that no entry of one is further from its start.
+    let skip = u32::try_from(offset - from.offset).ok();
+    let skip = skip
+        .filter(|skip| *skip <= call.iounit())
+        .ok_or(Errno::SPIPE)?;
     let view = View {
         export: call.export,
         dialect: call.dialect,
         dir,
     };
-    let room = call.out.data(count);
-    let records = records_for(room.len());
-    let (mut packed, mut stop) = (0, None);
+    let mut packing = Packing {
+        room: call.out.data(count),
+        packed: 0,
+        skip: usize::try_from(skip).map_err(|_| Errno::SPIPE)?,
+        cookie: from.cookie,
+        stop: None,
+    };
+    let records = records_for(packing.room.len());
+    let (cursor, scratch) = (&mut listing.cursor, &mut *call.scratch);
     // What cannot be seen (`.`, or what has vanished) takes no room: an empty reply would be the end.
-    while packed == 0 && stop.is_none() {
-        let from = at.cookie;
-        let mut take = |entry: &Entry<'_>| match view.pack(entry, &mut room[packed..]) {
-            Ok(len) => {
-                packed += len;
-                at.cookie = entry.offset;
-                true
-            }
-            Err(why) => {
-                stop = Some(why);
-                false
-            }
-        };
-        let (cursor, scratch) = (&mut listing.cursor, &mut *call.scratch);
-        if !view
-            .export
-            .read_dir(cursor, from, records, scratch, &mut take)?
-        {
+    while packing.packed == 0 && packing.stop.is_none() {
+        let at = packing.cookie;
+        let take = |entry: &Entry<'_>| packing.take(&view, entry);
+        if !view.export.read_dir(cursor, at, records, scratch, take)? {
             break;
         }
     }
-    match stop {
-        Some(Stop::Full) if packed == 0 => return Err(Errno::INVAL),
-        Some(Stop::Failed(errno)) if packed == 0 => return Err(errno),
-        _ => {}
-    }
-    at.offset += packed as u64;
-    listing.read = at;
+    let packed = packing.len()?;
+    let end = ReadPosition {
+        offset: offset + packed as u64,
+        cookie: packing.cookie,
+    };
+    listing.reading.advance(from, end);
     call.out.read(packed)
+}
+
+/// The reply as it grows.
+struct Packing<'a> {
+    room: &'a mut [u8],
+    packed: usize,
+    /// Bytes of stats to pass over first.
+    skip: usize,
+    /// The directory's own offset of what comes next.
+    cookie: u64,
+    stop: Option<Stop>,
+}
+
+impl Packing<'_> {
+    fn take(&mut self, view: &View<'_>, entry: &Entry<'_>) -> bool {
+        match view.pack(entry, &mut self.room[self.packed..]) {
+            Ok(len) if self.skip == 0 => self.packed += len,
+            Ok(len) if len <= self.skip => self.skip -= len,
+            Ok(_) => self.stop = Some(Stop::Within),
+            Err(why) => self.stop = Some(why),
+        }
+        if self.stop.is_none() {
+            self.cookie = entry.offset;
+        }
+        self.stop.is_none()
+    }
+
+    /// How much there is, if not nothing for a reason.
+    fn len(&self) -> Result<usize> {
+        match self.stop {
+            _ if self.packed > 0 => Ok(self.packed),
+            Some(Stop::Full) => Err(Errno::INVAL),
+            Some(Stop::Within) => Err(Errno::SPIPE),
+            Some(Stop::Failed(errno)) => Err(errno),
+            None if self.skip > 0 => Err(Errno::SPIPE),
+            None => Ok(0),
+        }
+    }
 }
 
 /// The kernel's record of an entry is about half as long as its stat, for names of usual length.

@@ -1,10 +1,14 @@
 //! Directories and names.
 
+use std::mem::MaybeUninit;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt;
 
 use anyhow::Context;
 use anyhow::Result;
 use rustix::fs::OFlags;
+use rustix::fs::RawDir;
+use rustix::fs::SeekFrom;
 use rustix::io::Errno;
 
 use super::Place;
@@ -19,6 +23,7 @@ pub(super) const ROWS: &[(&str, Run)] = &[
     ("dirs/make-and-remove", make),
     ("dirs/list-of-300", list),
     ("dirs/list-again", again),
+    ("dirs/list-from-anywhere", anywhere),
     ("dirs/list-while-removing", removing),
     ("dirs/rename", rename),
     ("dirs/rename-over", rename_over),
@@ -69,6 +74,37 @@ fn again(ctx: &Ctx, place: &Place) -> Result<()> {
     for _ in 0..3 {
         let came = files::list_fd(&directory).context("list")?;
         same("names", &came, &names)?;
+    }
+    Ok(())
+}
+
+/// The names from where the descriptor stands, each with where to go on after it.
+fn names_from(fd: &OwnedFd) -> Result<Vec<(Vec<u8>, u64)>> {
+    let mut buffer = vec![MaybeUninit::uninit(); 8192];
+    let mut directory = RawDir::new(fd, &mut buffer);
+    let mut names = Vec::new();
+    while let Some(entry) = directory.next() {
+        let entry = entry.context("getdents")?;
+        names.push((
+            entry.file_name().to_bytes().to_vec(),
+            entry.next_entry_cookie(),
+        ));
+    }
+    Ok(names)
+}
+
+fn anywhere(ctx: &Ctx, place: &Place) -> Result<()> {
+    fill(ctx)?;
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY;
+    let directory = files::open(place.at(""), flags).context("open")?;
+    let all = names_from(&directory)?;
+    for at in [250, 3, 299, 100] {
+        rustix::fs::seek(&directory, SeekFrom::Start(all[at].1)).context("seek")?;
+        same(
+            "the rest",
+            names_from(&directory)?.as_slice(),
+            &all[at + 1..],
+        )?;
     }
     Ok(())
 }
