@@ -11,6 +11,7 @@ mod flush;
 mod io;
 mod lock;
 mod malformed;
+mod mapped;
 mod names;
 mod objects;
 mod open;

@@ -70,11 +70,16 @@ impl MappedXattr {
     fn change(&self, node: &Node, edit: impl FnOnce(&Stat) -> Attributes) -> Result<()> {
         let _changing = self.objects.change(node.id());
         let mut stat = sys::stat(node.fd())?;
-        let old = read(node)?;
+        // Nothing is built on what could not be read.
+        let old = read_all(node)?;
         old.overlay(&mut stat);
         let new = edit(&stat);
         with_target(node, |target| write(target, new, old))?;
         self.set_ids.note(new);
+        if new.or(old) == old {
+            // File systems skip a value that is there already, and the time of change with it.
+            return host::touch(node);
+        }
         Ok(())
     }
 }
@@ -224,7 +229,16 @@ fn carries(host: FileType) -> bool {
     matches!(host, FileType::RegularFile | FileType::Directory)
 }
 
+/// The attributes to show. Those of the host's files that this server may not read are as the host
+/// shows them.
 fn read(node: &Node) -> Result<Attributes> {
+    match read_all(node) {
+        Err(Errno::ACCESS | Errno::PERM) => Ok(Attributes::default()),
+        done => done,
+    }
+}
+
+fn read_all(node: &Node) -> Result<Attributes> {
     if !carries(node.file_type()) {
         return Ok(Attributes::default());
     }
@@ -248,11 +262,7 @@ fn read(node: &Node) -> Result<Attributes> {
 fn value<const N: usize>(target: XattrTarget<'_>, name: &[u8]) -> Result<Option<[u8; N]>> {
     let mut bytes = [0; N];
     match sys::xattr_get(target, name, &mut bytes) {
-        // ACCES and PERM: the host's files that this server may not read are as the host shows them.
-        Ok(0)
-        | Err(Errno::NODATA | Errno::RANGE | Errno::OPNOTSUPP | Errno::ACCESS | Errno::PERM) => {
-            Ok(None)
-        }
+        Ok(0) | Err(Errno::NODATA | Errno::RANGE | Errno::OPNOTSUPP) => Ok(None),
         Ok(_) => Ok(Some(bytes)),
         Err(errno) => Err(errno),
     }
