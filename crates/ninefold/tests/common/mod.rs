@@ -57,6 +57,11 @@ impl Server {
 
     /// Runs it behind the words of `wrap` on a folder that is filled before.
     pub fn with(wrap: &[&str], threads: &str, fill: impl FnOnce(&Path)) -> Self {
+        Self::of(wrap, threads, "none", fill)
+    }
+
+    /// The same with a security model.
+    pub fn of(wrap: &[&str], threads: &str, model: &str, fill: impl FnOnce(&Path)) -> Self {
         let top = tempfile::tempdir().expect("a temporary directory");
         let dir = top.path().join("export");
         fs::create_dir(&dir).expect("the folder to share");
@@ -67,7 +72,7 @@ impl Server {
         let mut command = Command::new(words.next().expect("a program"));
         command.args(words).arg(&dir).arg(top.path().join("socket"));
         let mut child = command
-            .arg(threads)
+            .args([threads, model])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -87,6 +92,11 @@ impl Server {
         assert_eq!(line, "ready\n", "{}", server.complaints());
         (server.threads, server.fds) = (server.count("task"), server.count("fd"));
         server
+    }
+
+    /// The number of its process.
+    pub fn id(&self) -> u32 {
+        self.child.id()
     }
 
     /// Kills it and returns what it had to say.
