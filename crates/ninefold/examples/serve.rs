@@ -14,11 +14,22 @@ use ninefold::{Crew, CrewOptions, Export, ExportOptions, Listener, SecurityModel
 /// Sets an option of QEMU's: `writeout=immediate`, or a limit such as `iops-total=20`.
 fn set(options: &mut ExportOptions, option: &str) -> Result<(), Box<dyn Error>> {
     match option.split_once('=') {
+        Some(("security_model", name)) => options.security_model = model(name)?,
         Some(("writeout", "immediate")) => options.writeout = true,
         Some((name, value)) => options.throttle.set(name, value.parse()?)?,
         None => return Err(format!("expected OPTION=VALUE, came {option}").into()),
     }
     Ok(())
+}
+
+fn model(name: &str) -> Result<SecurityModel, Box<dyn Error>> {
+    match name {
+        "none" => Ok(SecurityModel::None),
+        "passthrough" => Ok(SecurityModel::Passthrough),
+        "mapped-xattr" => Ok(SecurityModel::MappedXattr),
+        "mapped-file" => Ok(SecurityModel::MappedFile),
+        other => Err(format!("expected a security model of QEMU's, came {other}").into()),
+    }
 }
 
 fn main() -> Result<(), Box<dyn Error>> {

@@ -127,6 +127,11 @@ impl Node {
         Arc::clone(locked(&self.metadata).get_or_insert_with(|| Arc::new(metadata)))
     }
 
+    /// Lets go of a metadata file that is not the object's any more.
+    pub(super) fn forget_metadata(&self, lost: &Arc<OwnedFd>) {
+        locked(&self.metadata).take_if(|known| Arc::ptr_eq(known, lost));
+    }
+
     /// The descriptor that names the object.
     pub(crate) fn fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()

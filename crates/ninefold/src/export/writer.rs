@@ -6,9 +6,9 @@ use ninefold_wire::Name;
 use rustix::fs::{self, AtFlags, FileType, OFlags, Timespec, Timestamps, UTIME_NOW, UTIME_OMIT};
 use rustix::io::Errno;
 
-use super::ownership::{MadeFile, New, permissions};
+use super::ownership::{MadeFile, New, touch};
 use super::{Export, Node, OpenFile, OpenMode, Owner, Place};
-use crate::sys::{self, Result, Stat, Time};
+use crate::sys::{Result, Stat, Time};
 
 /// The right to change the tree.
 #[derive(Clone, Copy)]
@@ -212,16 +212,11 @@ impl<'a> Writer<'a> {
         fs::utimensat(node.fd(), "", &times, AtFlags::EMPTY_PATH)
     }
 
-    /// Marks the attributes as changed now. No call does just that: the mode is set to itself,
-    /// because a chown to nobody would clear the set-id bits.
+    /// Marks the attributes as changed now.
     ///
     /// # Errors
     /// The errno of the host.
     pub fn touch(&self, node: &Node) -> Result<()> {
-        if node.file_type() == FileType::Symlink {
-            return sys::chown(node.fd(), None, None);
-        }
-        let stat = sys::stat(node.fd())?;
-        sys::chmod(node.fd(), permissions(stat.mode))
+        touch(node)
     }
 }

@@ -35,7 +35,7 @@ fn while_swapping<T>(one: &Path, other: &Path, act: impl FnOnce() -> T) -> T {
 }
 
 /// All that there is to know of a tree but access times.
-fn state(root: &Path) -> Vec<String> {
+pub fn state(root: &Path) -> Vec<String> {
     let mut all = Vec::new();
     let mut left = vec![root.to_owned()];
     while let Some(path) = left.pop() {

@@ -60,6 +60,12 @@ impl Server {
         Self::with_options(wrap, &[threads], fill)
     }
 
+    /// The same with a security model.
+    pub fn of(wrap: &[&str], threads: &str, model: &str, fill: impl FnOnce(&Path)) -> Self {
+        let model = format!("security_model={model}");
+        Self::with_options(wrap, &[threads, &model], fill)
+    }
+
     /// The same with the number of threads and what else is to be set.
     pub fn with_options(wrap: &[&str], options: &[&str], fill: impl FnOnce(&Path)) -> Self {
         let top = tempfile::tempdir().expect("a temporary directory");
@@ -92,6 +98,11 @@ impl Server {
         assert_eq!(line, "ready\n", "{}", server.complaints());
         (server.threads, server.fds) = (server.count("task"), server.count("fd"));
         server
+    }
+
+    /// The number of its process.
+    pub fn id(&self) -> u32 {
+        self.child.id()
     }
 
     /// Kills it and returns what it had to say.

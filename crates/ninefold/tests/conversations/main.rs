@@ -12,6 +12,7 @@ mod flush;
 mod io;
 mod lock;
 mod malformed;
+mod mapped;
 mod multidevs;
 mod names;
 mod objects;

@@ -10,7 +10,7 @@ mod passthrough;
 mod placeholder;
 mod stripes;
 
-pub(super) use host::permissions;
+pub(super) use host::{permissions, touch};
 
 use std::borrow::Cow;
 use std::os::fd::OwnedFd;
@@ -55,9 +55,10 @@ impl SecurityModel {
     }
 
     pub(super) fn ownership(self, options: &ExportOptions) -> Box<dyn Ownership> {
+        // Without set-id bits: they would be the host's, for whatever the client puts there.
         let modes = HostModes {
-            file: options.fmode,
-            dir: options.dmode,
+            file: options.fmode & 0o777,
+            dir: options.dmode & 0o777,
         };
         match self {
             Self::Passthrough => Box::new(passthrough::Passthrough),

@@ -15,7 +15,7 @@ use super::super::At;
 use super::super::attributes::Attributes;
 use super::text;
 use crate::export::Node;
-use crate::sys::{self, Result};
+use crate::sys::{self, Result, Stat};
 
 /// The hidden directory.
 const DIR: &[u8] = b".virtfs_metadata";
@@ -70,6 +70,21 @@ fn found(opened: Result<OwnedFd>) -> Result<Option<OwnedFd>> {
     }
 }
 
+/// The metadata file of an entry, to be moved: it need not be readable, but it has to be known
+/// whether there is one.
+pub(super) fn find_to_move((dir, name): At<'_>) -> Result<Option<OwnedFd>> {
+    match sys::open_entry_in(dir.fd(), own_name(DIR)?, name, OFlags::PATH) {
+        Ok(fd) => match sys::stat(fd.as_fd())?.file_type() {
+            FileType::RegularFile => Ok(Some(fd)),
+            // Nothing that could take its place, or go with the entry, would be metadata.
+            FileType::Directory => Err(Errno::ISDIR),
+            _ => Ok(None),
+        },
+        Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => Ok(None),
+        Err(errno) => Err(errno),
+    }
+}
+
 impl<'a> Slot<'a> {
     /// Where the metadata of an entry belongs; the hidden directory is made if there is none.
     pub(super) fn make((dir, name): At<'a>) -> Result<Self> {
@@ -106,17 +121,39 @@ impl<'a> Slot<'a> {
         })
     }
 
-    /// Makes the file, in the place of one that an object of that name left behind.
+    /// Makes the file of a new object, in the place of one that another of that name left behind.
     pub(super) fn write_new(&self, attributes: Attributes) -> Result<OwnedFd> {
-        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOCTTY;
-        let open = || sys::open_entry(self.dir.as_fd(), self.name, flags, FILE_MODE);
-        let file = match open() {
+        match self.open_new() {
             Err(Errno::EXIST) => {
                 self.remove()?;
-                open()?
+                self.write(self.open_new()?, attributes)
             }
-            opened => opened?,
-        };
+            opened => self.write(opened?, attributes),
+        }
+    }
+
+    /// Makes the file of an object that has none. What is there although it could not be read is
+    /// not replaced.
+    pub(super) fn write_first(&self, attributes: Attributes) -> Result<OwnedFd> {
+        match self.open_new() {
+            Err(Errno::EXIST) => Err(
+                match sys::stat_entry(self.dir.as_fd(), self.name)?.file_type() {
+                    FileType::Symlink => Errno::LOOP,
+                    FileType::Directory => Errno::ISDIR,
+                    FileType::RegularFile => Errno::ACCESS,
+                    _ => Errno::NXIO,
+                },
+            ),
+            opened => self.write(opened?, attributes),
+        }
+    }
+
+    fn open_new(&self) -> Result<OwnedFd> {
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOCTTY;
+        sys::open_entry(self.dir.as_fd(), self.name, flags, FILE_MODE)
+    }
+
+    fn write(&self, file: OwnedFd, attributes: Attributes) -> Result<OwnedFd> {
         match write_all(&file, text::print(attributes).as_bytes()) {
             Ok(()) => Ok(file),
             Err(errno) => {
@@ -166,9 +203,9 @@ pub(super) fn read(metadata: BorrowedFd<'_>) -> Result<Attributes> {
     match io::pread(metadata, &mut usual, 0) {
         Ok(len) if len < TEXT_USUAL => Ok(text::parse(&usual[..len])),
         Ok(_) => Ok(text::parse(&read_all(metadata)?)),
-        Err(Errno::IO | Errno::NOMEM) => Err(Errno::IO),
         // A directory, or whatever else lies there, says nothing.
-        Err(_) => Ok(Attributes::default()),
+        Err(Errno::ISDIR | Errno::SPIPE | Errno::INVAL | Errno::NXIO) => Ok(Attributes::default()),
+        Err(_) => Err(Errno::IO),
     }
 }
 
@@ -201,17 +238,17 @@ pub(super) fn rewrite(metadata: BorrowedFd<'_>, attributes: Attributes) -> Resul
     let mut text = text::print(attributes).into_bytes();
     let len = text.len() as u64;
     text.resize(text.len().max(old.len()), b'\n');
-    if let Err(errno) = write_all(&file, &text) {
-        // As it was, as far as the disk lets us: the old text needs no new room.
-        let _ = write_all(&file, &old);
-        let _ = fs::ftruncate(&file, stat.size);
-        return Err(errno);
-    }
-    match fs::ftruncate(&file, len) {
+    let written = write_all(&file, &text).and_then(|()| match fs::ftruncate(&file, len) {
         // Blank lines say nothing; they may stay.
         Err(_) if stat.size <= TEXT_MAX as u64 => Ok(()),
         done => done,
+    });
+    if written.is_err() {
+        // As it was, as far as the disk lets us: the old text needs no new room.
+        let _ = write_all(&file, &old);
+        let _ = fs::ftruncate(&file, stat.size);
     }
+    written
 }
 
 fn write_all(file: &OwnedFd, text: &[u8]) -> Result<()> {
@@ -250,8 +287,12 @@ pub(super) fn clear(at: At<'_>) -> Result<bool> {
         }
     }
     if own.contains(&DIR) {
-        let hidden = sys::open_entry(dir.as_fd(), own_name(DIR)?, flags, Mode::empty())?;
-        remove_files(&hidden)?;
+        match sys::open_entry(dir.as_fd(), own_name(DIR)?, flags, Mode::empty()) {
+            Ok(hidden) => remove_files(&hidden)?,
+            // No hidden directory, and not this server's to remove.
+            Err(Errno::NOTDIR | Errno::LOOP) => return Ok(false),
+            Err(errno) => return Err(errno),
+        }
         fs::unlinkat(&dir, DIR, AtFlags::REMOVEDIR)?;
     }
     if own.contains(&ROOT) {
@@ -265,7 +306,11 @@ fn remove_files(hidden: &OwnedFd) -> Result<()> {
         let entry = entry?;
         let name = entry.file_name();
         if !matches!(name.to_bytes(), b"." | b"..") {
-            fs::unlinkat(hidden, name, AtFlags::empty())?;
+            match fs::unlinkat(hidden, name, AtFlags::empty()) {
+                // A directory there is the host's.
+                Err(Errno::ISDIR) => return Err(Errno::NOTEMPTY),
+                done => done?,
+            }
         }
     }
     Ok(())
@@ -278,13 +323,12 @@ pub(super) fn nameless(attributes: Attributes) -> Result<OwnedFd> {
     Ok(file)
 }
 
-/// What the host says of an entry, as attributes to keep.
-pub(super) fn of_host((dir, name): At<'_>) -> Result<Attributes> {
-    let stat = sys::stat_entry(dir.fd(), name)?;
-    Ok(Attributes {
+/// What the host says of an object, as attributes to keep.
+pub(super) fn of_host(stat: &Stat) -> Attributes {
+    Attributes {
         uid: Some(stat.uid),
         gid: Some(stat.gid),
         mode: Some(stat.mode),
         rdev: None,
-    })
+    }
 }

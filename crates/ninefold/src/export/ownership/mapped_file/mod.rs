@@ -89,11 +89,8 @@ impl MappedFile {
     ) -> Result<()> {
         self.set_ids.note(self.store(export, node, edit)?);
         // The object itself has not changed: its ctime has to.
-        let host = sys::stat(node.fd())?;
-        if host.file_type() != FileType::Symlink {
-            // Of a file of the host's own that is not the server's, it stays.
-            let _ = sys::chmod(node.fd(), host::permissions(host.mode));
-        }
+        // Of a file of the host's own that is not the server's, it stays.
+        let _ = host::touch(node);
         Ok(())
     }
 
@@ -106,6 +103,10 @@ impl MappedFile {
     ) -> Result<Attributes> {
         for _ in 0..ATTEMPTS {
             if let Some(metadata) = self.metadata(export, node)? {
+                if is_lost(export, node, &metadata)? {
+                    node.forget_metadata(&metadata);
+                    continue;
+                }
                 return self.rewrite(node, &metadata, edit);
             }
             let new = edit(&sys::stat(node.fd())?);
@@ -114,6 +115,20 @@ impl MappedFile {
             }
         }
         Err(Errno::BUSY)
+    }
+
+    /// The metadata of an object that is about to get one more name. Where it had none it gets
+    /// some, if that can be: a change by one name has to be seen by the other.
+    fn metadata_to_share(&self, export: &Export, node: &Node) -> Result<Option<Arc<OwnedFd>>> {
+        let known = self.metadata(export, node)?;
+        if known.is_some() {
+            return Ok(known);
+        }
+        match self.begin(export, node, hidden::of_host(&sys::stat(node.fd())?)) {
+            Ok(_) => self.metadata(export, node),
+            // A directory of the host's own, in which this server may not write.
+            Err(_) => Ok(None),
+        }
     }
 
     fn rewrite(
@@ -139,7 +154,7 @@ impl MappedFile {
             if hidden::find_root(node)?.is_some() {
                 return Ok(false);
             }
-            node.keep_metadata(hidden::Slot::of_root(node)?.write_new(new)?);
+            node.keep_metadata(hidden::Slot::of_root(node)?.write_first(new)?);
             return Ok(true);
         }
         let place = match export.locate(node) {
@@ -155,7 +170,7 @@ impl MappedFile {
         if !place.names(node)? || hidden::find(at)?.is_some() {
             return Ok(false);
         }
-        node.keep_metadata(hidden::Slot::make(at)?.write_new(new)?);
+        node.keep_metadata(hidden::Slot::make(at)?.write_first(new)?);
         Ok(true)
     }
 
@@ -242,8 +257,8 @@ impl Ownership for MappedFile {
         new: New,
     ) -> Result<Stat> {
         let rdev = fs::makedev(major, minor);
-        if u32::try_from(rdev).is_err() {
-            // The format has 32 bits for it.
+        if rdev >= u64::from(u32::MAX) {
+            // The format has 32 bits for it, and all of them set mean nothing.
             return Err(Errno::OVERFLOW);
         }
         let _making = self.entries.change(at.0.id());
@@ -264,13 +279,18 @@ impl Ownership for MappedFile {
     }
 
     fn link(&self, export: &Export, node: &Node, to: At<'_>) -> Result<()> {
-        let metadata = self.metadata(export, node)?;
+        let metadata = self.metadata_to_share(export, node)?;
         let _linking = self.entries.change(to.0.id());
         moves::link(node, metadata.as_deref(), to)
     }
 
     fn rename(&self, from: At<'_>, to: At<'_>) -> Result<()> {
-        let replaced = sys::stat_entry(to.0.fd(), to.1).map_or(to.0.id(), |stat| stat.id);
+        let replaced = match sys::stat_entry(to.0.fd(), to.1) {
+            Ok(stat) => stat.id,
+            // Nothing is: one lock less.
+            Err(Errno::NOENT) => to.0.id(),
+            Err(errno) => return Err(errno),
+        };
         let _moving = self.entries.change_all(&[from.0.id(), to.0.id(), replaced]);
         moves::rename(from, to, replaced)
     }
@@ -309,6 +329,19 @@ impl Ownership for MappedFile {
 
     fn xattr_client_name<'n>(&self, name: &'n [u8]) -> Option<&'n [u8]> {
         has_xattr(name).then_some(name)
+    }
+}
+
+/// Whether the host has removed or replaced the metadata file of an object that still has a name.
+fn is_lost(export: &Export, node: &Node, metadata: &OwnedFd) -> Result<bool> {
+    if sys::stat(metadata.as_fd())?.nlink > 0 {
+        return Ok(false);
+    }
+    match export.locate(node) {
+        Err(Errno::NOENT) => Ok(false),
+        // The root always has one.
+        Ok(_) | Err(Errno::BUSY) => Ok(true),
+        Err(errno) => Err(errno),
     }
 }
 

@@ -10,7 +10,7 @@ use rustix::io::Errno;
 use super::super::{At, host};
 use super::hidden::{self, Slot};
 use crate::export::Node;
-use crate::sys::{self, FileId, Result};
+use crate::sys::{self, FileId, Result, Stat};
 
 /// Gives an object one more name, and its metadata the same.
 pub(super) fn link(node: &Node, metadata: Option<&OwnedFd>, to: At<'_>) -> Result<()> {
@@ -61,65 +61,32 @@ fn clear(at: At<'_>, known: FileId, errno: Errno) -> Result<()> {
     }
 }
 
-/// Metadata on its way to a new name.
-enum Moving<'a> {
-    /// It has a second name beside its new place: moving it there needs no room on the disk.
-    Beside {
-        metadata: OwnedFd,
-        beside: Slot<'a>,
-        to: Slot<'a>,
-    },
-    /// The file system has no links: it is moved when the object has been.
-    Later { to: Slot<'a> },
-}
-
 /// Moves an entry, and its metadata in the place of the replaced object's.
-pub(super) fn rename<'a>(from: At<'a>, to: At<'a>, replaced: FileId) -> Result<()> {
-    let moved = sys::stat_entry(from.0.fd(), from.1)?.id;
-    let target = sys::stat_entry(to.0.fd(), to.1);
-    if target.as_ref().is_ok_and(|target| target.id == moved) {
+pub(super) fn rename(from: At<'_>, to: At<'_>, replaced: FileId) -> Result<()> {
+    let moved = sys::stat_entry(from.0.fd(), from.1)?;
+    let target = match sys::stat_entry(to.0.fd(), to.1) {
+        Ok(target) => Some(target.id),
+        Err(Errno::NOENT) => None,
+        Err(errno) => return Err(errno),
+    };
+    if target == Some(moved.id) {
         // Two names of one object: rename(2) leaves both.
         return host::rename(from, to);
     }
-    let Some(moving) = prepare(from, to)? else {
+    let Some(moving) = Moving::prepare(from, to, &moved)? else {
         return rename_object(from, to, replaced);
     };
     if let Err(errno) = rename_object(from, to, replaced) {
-        if let Moving::Beside { beside, .. } = moving {
-            let _ = beside.remove();
-        }
+        moving.cancel();
         return Err(errno);
     }
-    let arrived = finish(from, &moving);
-    if arrived.is_err() && target.is_err() {
+    let arrived = moving.finish();
+    if arrived.is_err() && target.is_none() {
         // Nothing was replaced, so everything can be as it was.
         let _ = host::rename(to, from);
-        if let Moving::Beside { beside, .. } = moving {
-            let _ = beside.remove();
-        }
+        moving.cancel();
     }
     arrived
-}
-
-/// Readies the metadata to be moved; nothing if neither entry has any.
-fn prepare<'a>(from: At<'a>, to: At<'a>) -> Result<Option<Moving<'a>>> {
-    let metadata = match (hidden::find(from)?, hidden::find(to)?) {
-        (None, None) => return Ok(None),
-        (Some(metadata), _) => metadata,
-        // Or the object would have the replaced one's attributes.
-        (None, Some(_)) => Slot::make(from)?.write_new(hidden::of_host(from)?)?,
-    };
-    let to = Slot::make(to)?;
-    let beside = to.aside()?;
-    match beside.link(metadata.as_fd()) {
-        Ok(()) => Ok(Some(Moving::Beside {
-            metadata,
-            beside,
-            to,
-        })),
-        Err(Errno::PERM | Errno::OPNOTSUPP | Errno::MLINK) => Ok(Some(Moving::Later { to })),
-        Err(errno) => Err(errno),
-    }
 }
 
 fn rename_object(from: At<'_>, to: At<'_>, replaced: FileId) -> Result<()> {
@@ -132,22 +99,79 @@ fn rename_object(from: At<'_>, to: At<'_>, replaced: FileId) -> Result<()> {
     }
 }
 
-fn finish(from: At<'_>, moving: &Moving<'_>) -> Result<()> {
-    match moving {
-        Moving::Later { to } => Slot::make(from)?.rename_to(to),
-        Moving::Beside {
+/// Metadata on its way to a new name.
+struct Moving<'a> {
+    metadata: OwnedFd,
+    from: Slot<'a>,
+    to: Slot<'a>,
+    /// Where it has one more name, beside the new one: from there it can be moved without room on
+    /// the disk. None where the file system has no links.
+    beside: Option<Slot<'a>>,
+    /// Whether it was made only to be moved.
+    made: bool,
+}
+
+impl<'a> Moving<'a> {
+    /// Readies the metadata of an entry to be moved; nothing if neither entry has any.
+    fn prepare(from: At<'a>, to: At<'a>, moved: &Stat) -> Result<Option<Self>> {
+        let known = match (hidden::find_to_move(from)?, hidden::find_to_move(to)?) {
+            (None, None) => return Ok(None),
+            (known, _) => known,
+        };
+        let (from, to) = (Slot::make(from)?, Slot::make(to)?);
+        let made = known.is_none();
+        let metadata = match known {
+            Some(metadata) => metadata,
+            // Or the object would have the replaced one's attributes.
+            None => from.write_first(hidden::of_host(moved))?,
+        };
+        let mut moving = Self {
             metadata,
-            beside,
+            from,
             to,
-        } => {
-            if beside.rename_to(to).is_err() {
-                // The same by other means.
-                to.link(metadata.as_fd())?;
-                let _ = beside.remove();
+            beside: None,
+            made,
+        };
+        match moving.link_beside() {
+            Ok(beside) => moving.beside = Some(beside),
+            Err(Errno::PERM | Errno::OPNOTSUPP | Errno::MLINK) => {}
+            Err(errno) => {
+                moving.cancel();
+                return Err(errno);
             }
-            // What is left under the old name is nobody's.
-            let _ = hidden::remove(from);
-            Ok(())
         }
+        Ok(Some(moving))
+    }
+
+    fn link_beside(&self) -> Result<Slot<'a>> {
+        let beside = self.to.aside()?;
+        beside.link(self.metadata.as_fd())?;
+        Ok(beside)
+    }
+
+    /// Takes back what was readied.
+    fn cancel(&self) {
+        if let Some(beside) = &self.beside {
+            let _ = beside.remove();
+        }
+        if self.made {
+            let _ = self.from.remove();
+        }
+    }
+
+    /// Moves it. Under the old name there must be nothing left, for whoever gets that name next
+    /// on the host would share it; beside the new one it does no harm.
+    fn finish(&self) -> Result<()> {
+        let moved = self.from.rename_to(&self.to);
+        let Some(beside) = &self.beside else {
+            return moved;
+        };
+        if moved.is_ok() {
+            let _ = beside.remove();
+            return Ok(());
+        }
+        beside.rename_to(&self.to)?;
+        let _ = self.from.remove();
+        Ok(())
     }
 }

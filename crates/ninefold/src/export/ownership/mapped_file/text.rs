@@ -81,6 +81,10 @@ pub(super) fn print(attributes: Attributes) -> String {
 
 #[cfg(test)]
 mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+    use proptest::sample::select;
+
     use super::*;
 
     fn of(uid: Option<u32>, gid: Option<u32>, mode: Option<u32>, rdev: Option<u64>) -> Attributes {
@@ -143,6 +147,41 @@ mod tests {
         ] {
             let shown = String::from_utf8_lossy(text);
             assert_eq!(parse(text), expected, "{shown:?}");
+        }
+    }
+
+    /// Bytes that look like metadata, more or less.
+    fn likely_text() -> impl Strategy<Value = Vec<u8>> {
+        const WORDS: [&[u8]; 8] = [
+            b"virtfs.uid=",
+            b"virtfs.gid",
+            b"virtfs.mode=",
+            b"virtfs.rdev= -",
+            b"\n",
+            b"\0",
+            b"4294967295",
+            b"-9223372036854775808999",
+        ];
+        let word = select(&WORDS[..]).prop_map(<[u8]>::to_vec);
+        let piece = prop_oneof![word, vec(any::<u8>(), 0..120)];
+        vec(piece, 0..40).prop_map(|pieces| pieces.concat())
+    }
+
+    proptest! {
+        #[test]
+        fn what_was_read_is_written_and_read_the_same(text in likely_text()) {
+            let read = parse(&text);
+            prop_assert_eq!(parse(print(read).as_bytes()), read);
+        }
+
+        #[test]
+        fn what_is_written_is_read(numbers in any::<[u32; 4]>(), has in any::<[bool; 4]>()) {
+            let [uid, gid, mode, rdev] = std::array::from_fn(|at| {
+                let known = has[at] && numbers[at] != u32::MAX;
+                known.then_some(numbers[at])
+            });
+            let attributes = of(uid, gid, mode, rdev.map(u64::from));
+            prop_assert_eq!(parse(print(attributes).as_bytes()), attributes);
         }
     }
 }

@@ -4,6 +4,8 @@
 //! a file that holds its target; a device, FIFO or socket is an empty file. The format is QEMU's:
 //! numbers in little-endian bytes.
 
+mod names;
+
 use std::borrow::Cow;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -20,13 +22,6 @@ const UID: &[u8] = b"user.virtfs.uid";
 const GID: &[u8] = b"user.virtfs.gid";
 const MODE: &[u8] = b"user.virtfs.mode";
 const RDEV: &[u8] = b"user.virtfs.rdev";
-
-/// Begins the host's names of all that this model keeps.
-const PRIVATE: &[u8] = b"user.virtfs.";
-/// Kept under a private name: the two ACLs as QEMU does; beyond QEMU, which does not show them, the
-/// name spaces for which the host would demand privileges.
-const KEPT_NAMES: [&[u8]; 2] = [b"system.posix_acl_access", b"system.posix_acl_default"];
-const KEPT_PREFIXES: [&[u8]; 2] = [b"security.", b"trusted."];
 
 pub(super) struct MappedXattr {
     modes: HostModes,
@@ -70,11 +65,16 @@ impl MappedXattr {
     fn change(&self, node: &Node, edit: impl FnOnce(&Stat) -> Attributes) -> Result<()> {
         let _changing = self.objects.change(node.id());
         let mut stat = sys::stat(node.fd())?;
-        let old = read(node)?;
+        // Nothing is built on what could not be read.
+        let old = read_all(node)?;
         old.overlay(&mut stat);
         let new = edit(&stat);
         with_target(node, |target| write(target, new, old))?;
         self.set_ids.note(new);
+        if new.or(old) == old {
+            // File systems skip a value that is there already, and the time of change with it.
+            return host::touch(node);
+        }
         Ok(())
     }
 }
@@ -170,31 +170,12 @@ impl Ownership for MappedXattr {
     }
 
     fn xattr_host_name<'n>(&self, name: &'n [u8], change: bool) -> Result<Cow<'n, [u8]>> {
-        if name.starts_with(PRIVATE) {
-            return Err(if change { Errno::ACCESS } else { Errno::NODATA });
-        }
-        if name.starts_with(b"user.") {
-            return Ok(Cow::Borrowed(name));
-        }
-        if is_kept(name) {
-            return Ok(Cow::Owned([PRIVATE, name].concat()));
-        }
-        Err(Errno::OPNOTSUPP)
+        names::of_host(name, change)
     }
 
     fn xattr_client_name<'n>(&self, name: &'n [u8]) -> Option<&'n [u8]> {
-        match name.strip_prefix(PRIVATE) {
-            Some(kept) => is_kept(kept).then_some(kept),
-            None => name.starts_with(b"user.").then_some(name),
-        }
+        names::of_client(name)
     }
-}
-
-fn is_kept(name: &[u8]) -> bool {
-    KEPT_NAMES.contains(&name)
-        || KEPT_PREFIXES
-            .iter()
-            .any(|prefix| name.len() > prefix.len() && name.starts_with(prefix))
 }
 
 /// Runs `act` on the quickest way to the attributes: several calls on an open file cost less than
@@ -224,7 +205,16 @@ fn carries(host: FileType) -> bool {
     matches!(host, FileType::RegularFile | FileType::Directory)
 }
 
+/// The attributes to show. Those of the host's files that this server may not read are as the host
+/// shows them.
 fn read(node: &Node) -> Result<Attributes> {
+    match read_all(node) {
+        Err(Errno::ACCESS | Errno::PERM) => Ok(Attributes::default()),
+        done => done,
+    }
+}
+
+fn read_all(node: &Node) -> Result<Attributes> {
     if !carries(node.file_type()) {
         return Ok(Attributes::default());
     }
@@ -248,11 +238,7 @@ fn read(node: &Node) -> Result<Attributes> {
 fn value<const N: usize>(target: XattrTarget<'_>, name: &[u8]) -> Result<Option<[u8; N]>> {
     let mut bytes = [0; N];
     match sys::xattr_get(target, name, &mut bytes) {
-        // ACCES and PERM: the host's files that this server may not read are as the host shows them.
-        Ok(0)
-        | Err(Errno::NODATA | Errno::RANGE | Errno::OPNOTSUPP | Errno::ACCESS | Errno::PERM) => {
-            Ok(None)
-        }
+        Ok(0) | Err(Errno::NODATA | Errno::RANGE | Errno::OPNOTSUPP) => Ok(None),
         Ok(_) => Ok(Some(bytes)),
         Err(errno) => Err(errno),
     }
@@ -303,52 +289,6 @@ fn restore(target: XattrTarget<'_>, done: &[Number], old: &[Number; 4]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn names_of_attributes() {
-        let model = MappedXattr::new(HostModes { file: 0, dir: 0 });
-        let cases: [(&[u8], Result<&[u8]>); 10] = [
-            (b"user.text", Ok(b"user.text")),
-            (b"user.", Ok(b"user.")),
-            (b"user", Err(Errno::OPNOTSUPP)),
-            (b"user.virtfs.uid", Err(Errno::NODATA)),
-            (
-                b"system.posix_acl_access",
-                Ok(b"user.virtfs.system.posix_acl_access"),
-            ),
-            (
-                b"system.posix_acl_default",
-                Ok(b"user.virtfs.system.posix_acl_default"),
-            ),
-            (b"system.posix_acl_other", Err(Errno::OPNOTSUPP)),
-            (
-                b"security.capability",
-                Ok(b"user.virtfs.security.capability"),
-            ),
-            (
-                b"trusted.overlay.opaque",
-                Ok(b"user.virtfs.trusted.overlay.opaque"),
-            ),
-            (b"trusted.", Err(Errno::OPNOTSUPP)),
-        ];
-        for (name, expected) in cases {
-            let host = model.xattr_host_name(name, false);
-            assert_eq!(host.as_deref().map_err(|errno| *errno), expected);
-            if let Ok(host) = expected {
-                assert_eq!(model.xattr_client_name(host), Some(name));
-            }
-        }
-        let denied = model.xattr_host_name(b"user.virtfs.mode", true);
-        assert_eq!(denied.unwrap_err(), Errno::ACCESS);
-        for hidden in [
-            &b"user.virtfs.uid"[..],
-            b"user.virtfs.x",
-            b"security.selinux",
-            b"system.posix_acl_access",
-        ] {
-            assert_eq!(model.xattr_client_name(hidden), None);
-        }
-    }
 
     #[test]
     fn numbers_are_qemus() {
