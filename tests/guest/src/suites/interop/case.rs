@@ -148,6 +148,7 @@ impl Case {
             }
         }
         let ours = described(ctx, "one")?;
+        same("nothing there", ours.is_empty(), self.expected.is_empty())?;
         same("on the disk", ours, described(ctx, "two")?)
     }
 
