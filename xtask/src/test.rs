@@ -13,6 +13,7 @@ use clap::Args;
 use crate::guest;
 use crate::guest::Choice;
 use crate::guest::Configuration;
+use crate::guest::Job;
 use crate::guest::Model;
 use crate::guest::Series;
 use crate::guest::Suite;
@@ -49,7 +50,7 @@ pub fn run(options: &Options) -> Totals {
     let guests: &[Step] = if options.quick {
         &[]
     } else {
-        &[("guests", guests), ("apps", apps)]
+        &[("guests", guests)]
     };
     let mut summary = Vec::new();
     let mut totals = Totals::default();
@@ -154,34 +155,54 @@ fn cargo_test(command: &Command) -> Result<Totals> {
     Ok(totals)
 }
 
-/// Two guests at a time. Whatever depends on the client's kernel runs on both.
+/// Two guests at a time.
+const LANES: usize = 2;
+
+/// Whatever depends on the client's kernel runs on both, whatever depends on the security model with
+/// all of them; programs at work where a server has all rights and where it has none.
 fn guests() -> Result<Totals> {
-    use Suite::{Bigio, Fsx, Lifetime, Locks, Names, Pjdfstest, Readdir, Xattr};
-    let old = vec![
-        Lifetime, Locks, Xattr, Names, Bigio, Readdir, Fsx, Pjdfstest,
-    ];
-    let new = vec![Lifetime, Locks, Xattr, Names, Readdir, Fsx, Pjdfstest];
-    guest::run_lanes(&[
-        vec![(configuration(Series::V6_1), old)],
-        vec![(configuration(Series::V6_12), new)],
-    ])
+    use Model::{MappedFile, MappedXattr, None, Passthrough};
+    use Series::{V6_1, V6_12};
+    use Suite::{
+        Apps, Bigio, Dialects, Fsx, Interop, Lifetime, Locks, Names, Pjdfstest, Readdir, Xattr,
+    };
+    let all = vec![Lifetime, Locks, Xattr, Names, Readdir, Fsx, Pjdfstest, Dialects];
+    let kept = vec![Pjdfstest, Xattr, Fsx];
+    guest::run_jobs(
+        &[
+            by_root(V6_1, Passthrough, all.clone()),
+            by_root(V6_12, Passthrough, all),
+            by_root(V6_12, Passthrough, vec![Apps, Bigio]),
+            by_nobody(V6_1, None, vec![Apps]),
+            by_nobody(V6_1, MappedXattr, kept.clone()),
+            by_nobody(V6_12, MappedFile, kept.clone()),
+            by_root(V6_1, None, kept),
+            by_root(V6_1, MappedFile, vec![Interop]),
+            by_root(V6_1, MappedXattr, vec![Interop]),
+            by_root(V6_1, Passthrough, vec![Interop]),
+            by_root(V6_1, None, vec![Interop]),
+        ],
+        LANES,
+    )
 }
 
-/// Said and counted, so that nobody takes it for passed.
-fn apps() -> Result<Totals> {
-    println!(
-        "skip apps - longer than this run may be in an emulated guest: cargo xtask guest apps"
-    );
-    Ok(Totals::SKIP)
+/// With a server that may do everything on the host.
+fn by_root(series: Series, model: Model, suites: Vec<Suite>) -> Job {
+    job(series, model, false, suites)
 }
 
-/// Passthrough, by root: the model in which the host has everything that the client shows.
-fn configuration(series: Series) -> Configuration {
-    Configuration {
+/// With a server that may do what any user may.
+fn by_nobody(series: Series, model: Model, suites: Vec<Suite>) -> Job {
+    job(series, model, true, suites)
+}
+
+fn job(series: Series, model: Model, unprivileged: bool, suites: Vec<Suite>) -> Job {
+    let configuration = Configuration {
         series,
-        model: Model::Passthrough,
-        unprivileged: false,
+        model,
+        unprivileged,
         server: Choice::Ninefold,
         keep: false,
-    }
+    };
+    (configuration, suites)
 }

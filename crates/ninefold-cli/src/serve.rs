@@ -25,12 +25,15 @@ const QEMU_HOST: &str = "10.0.2.2";
 /// Serves until told to stop.
 pub fn run(args: &ServeArgs) -> anyhow::Result<()> {
     let share = args.share();
-    let options = share
+    let mut options = share
         .export_options()
         .unwrap_or_else(|error| wrong_usage(error));
     start_log(args.log);
-    // Before the first thread: the mode that a client asks for is the mode that it gets.
-    rustix::process::umask(Mode::empty());
+    // Before the first thread: the mode that a client asks for is the mode that it gets. Modes that
+    // the user gives for the host are cut by the umask, as in QEMU.
+    let umask = rustix::process::umask(Mode::empty()).as_raw_mode();
+    options.fmode &= !umask;
+    options.dmode &= !umask;
     ninefold::raise_descriptor_limit();
     let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP]).context("cannot wait for signals")?;
     let export = Arc::new(Export::open(&share.path, &options)?);

@@ -243,6 +243,10 @@ pub mod number {
     pub const WALK: u8 = 110;
     /// Tcreate.
     pub const CREATE: u8 = 114;
+    /// Tread.
+    pub const READ: u8 = 116;
+    /// Twrite.
+    pub const WRITE: u8 = 118;
     /// Tclunk.
     pub const CLUNK: u8 = 120;
     /// Tremove.

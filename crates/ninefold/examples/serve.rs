@@ -1,4 +1,5 @@
-//! Serves a directory on a unix socket until its standard input ends: `serve DIR SOCKET [THREADS]`.
+//! Serves a directory on a unix socket until its standard input ends:
+//! `serve DIR SOCKET [THREADS [OPTION=VALUE]...]`.
 //!
 //! No program to use but one to look at: the tests run it to count its descriptors, its memory and
 //! its system calls.
@@ -10,15 +11,28 @@ use std::sync::Arc;
 
 use ninefold::{Crew, CrewOptions, Export, ExportOptions, Listener, SecurityModel, SessionOptions};
 
+/// Sets an option of QEMU's: `writeout=immediate`, or a limit such as `iops-total=20`.
+fn set(options: &mut ExportOptions, option: &str) -> Result<(), Box<dyn Error>> {
+    match option.split_once('=') {
+        Some(("writeout", "immediate")) => options.writeout = true,
+        Some((name, value)) => options.throttle.set(name, value.parse()?)?,
+        None => return Err(format!("expected OPTION=VALUE, came {option}").into()),
+    }
+    Ok(())
+}
+
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<_> = std::env::args().skip(1).collect();
     let [dir, socket, rest @ ..] = &arguments[..] else {
-        return Err("expected: serve DIR SOCKET [THREADS]".into());
+        return Err("expected: serve DIR SOCKET [THREADS [OPTION=VALUE]...]".into());
     };
     let threads = rest.first().map_or(Ok(0), |threads| threads.parse())?;
     rustix::process::umask(rustix::fs::Mode::empty());
     ninefold::raise_descriptor_limit();
-    let options = ExportOptions::new(SecurityModel::None);
+    let mut options = ExportOptions::new(SecurityModel::None);
+    for option in rest.iter().skip(1) {
+        set(&mut options, option)?;
+    }
     let export = Arc::new(Export::open(Path::new(dir), &options)?);
     let session = SessionOptions { msize_max: 1 << 20 };
     let crew = Crew::start(CrewOptions { threads, session })?;

@@ -14,8 +14,6 @@ use crate::sys::Result;
 
 /// Most fids of one session; EMFILE beyond.
 const FIDS_MAX: usize = 1 << 20;
-/// Most fids of one session that hold extended attributes (QEMU's `max_xattr`); ENOSPC beyond.
-const XATTR_FIDS_MAX: usize = 1024;
 
 /// What a fid means. It never changes: an open puts another one in its place, so that requests
 /// under way keep what they began with.
@@ -115,13 +113,27 @@ impl Fid {
 }
 
 /// All fids of a session.
-#[derive(Default)]
 pub(crate) struct FidTable {
     fids: Mutex<HashMap<u32, Arc<Fid>>>,
     xattrs: Arc<AtomicUsize>,
+    /// Most of `xattrs`.
+    xattrs_max: usize,
 }
 
 impl FidTable {
+    /// A table with so many places for attribute values; 0: one for each fid there may be.
+    pub(crate) fn new(max_xattr: u32) -> Self {
+        let xattrs_max = match max_xattr {
+            0 => FIDS_MAX,
+            max => usize::try_from(max).unwrap_or(FIDS_MAX),
+        };
+        Self {
+            fids: Mutex::default(),
+            xattrs: Arc::default(),
+            xattrs_max,
+        }
+    }
+
     /// What `fid` means.
     ///
     /// # Errors
@@ -211,7 +223,7 @@ impl FidTable {
     /// ENOSPC when the session holds too many.
     pub(crate) fn xattr_permit(&self) -> Result<XattrPermit> {
         let permit = XattrPermit(Arc::clone(&self.xattrs));
-        if self.xattrs.fetch_add(1, Ordering::Relaxed) < XATTR_FIDS_MAX {
+        if self.xattrs.fetch_add(1, Ordering::Relaxed) < self.xattrs_max {
             Ok(permit)
         } else {
             Err(Errno::NOSPC)

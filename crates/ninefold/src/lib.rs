@@ -12,12 +12,14 @@ mod ops;
 mod session;
 #[allow(unsafe_code)]
 mod sys;
+mod throttle;
 
 pub use crew::{Crew, CrewOptions, ListenError, Listener};
-pub use export::{Export, ExportError, ExportOptions, SecurityModel};
+pub use export::{Export, ExportError, ExportOptions, Multidevs, SecurityModel};
 pub use rustix::io::Errno;
 pub use session::{Admission, Outlet, Served, Session, SessionOptions, Ticket};
 pub use sys::raise_descriptor_limit;
+pub use throttle::{ThrottleError, ThrottleOptions, UnknownThrottleOption};
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

@@ -8,9 +8,9 @@ use std::io::ErrorKind;
 use std::path::Path;
 use std::process::Command;
 
-use common::{Server, getattr, walk};
+use common::{Server, getattr, open, walk};
 use ninefold_client::Connection;
-use ninefold_client::wire::Request;
+use ninefold_client::wire::{Dirents, Reply, Request};
 
 /// Requests of each kind that are counted.
 const REQUESTS: usize = 200;
@@ -175,5 +175,68 @@ fn a_quick_client_costs_no_call_too_many() {
             attempt < ATTEMPTS,
             "expected {EXACT_MIN} in a hundred, came {counts:?}"
         );
+    }
+}
+
+/// Entries of the directory that is listed.
+const ENTRIES: usize = 2000;
+/// Objects that a listing may ask, whatever its length.
+const ASKED_MAX: usize = 20;
+
+#[test]
+fn a_listing_does_not_ask_each_entry() {
+    if !can_trace() {
+        return;
+    }
+    let traces = tempfile::tempdir().expect("a temporary directory");
+    let trace = traces.path().join("trace");
+    let path = trace.to_str().expect("a path of text");
+    let wrap = ["strace", "-f", "-q", "-e", "trace=all", "-o", path];
+    let server = Server::with(&wrap, "8", |dir| {
+        for number in 0..ENTRIES / 2 {
+            fs::write(dir.join(format!("file{number}")), "").expect("a file");
+            fs::create_dir(dir.join(format!("dir{number}"))).expect("a directory");
+        }
+    });
+    let mut connection = server.session();
+    open(&mut connection, 1, &[], 0).expect("an open");
+    // The first one learns what file system it is, with a call that looks like a mark.
+    list(&mut connection, 1);
+    mark(&mut connection);
+    let entries = list(&mut connection, 1);
+    mark(&mut connection);
+    drop(server);
+    assert_eq!(entries, ENTRIES + 2);
+    let phases = phases(&trace);
+    let [.., listing, _] = &phases[..] else {
+        panic!("expected a listing, came {} phases", phases.len());
+    };
+    let count = |part: &str| listing.iter().filter(|call| call.1.contains(part)).count();
+    assert!(count("getdents") > 0, "the listing is in the trace");
+    let asked = count("stat") + count("open");
+    eprintln!("{asked} objects asked, {} calls in all", listing.len());
+    assert!(asked < ASKED_MAX, "{asked} calls for {ENTRIES} entries");
+}
+
+/// Lists an open directory and says how many entries it has.
+fn list(connection: &mut Connection, fid: u32) -> usize {
+    let (mut count, mut offset) = (0, 0);
+    loop {
+        let request = Request::Readdir {
+            fid,
+            offset,
+            count: 32 * 1024,
+        };
+        let Reply::Readdir { data } = connection.call(&request).expect("entries") else {
+            panic!("another reply");
+        };
+        let before = count;
+        for entry in Dirents::new(data.0) {
+            let entry = entry.expect("an entry");
+            (count, offset) = (count + 1, entry.offset);
+        }
+        if count == before {
+            return count;
+        }
     }
 }

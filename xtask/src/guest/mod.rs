@@ -19,6 +19,8 @@ mod tools;
 mod vmlinux;
 
 use std::path::PathBuf;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering;
 use std::thread;
 
 use anyhow::Result;
@@ -137,27 +139,37 @@ pub fn cargo_deny() -> Result<PathBuf> {
     tools::CARGO_DENY.ready()
 }
 
-/// What runs in one guest after the other.
-pub type Lane = Vec<(Configuration, Vec<Suite>)>;
+/// A configuration, and what runs in it.
+pub type Job = (Configuration, Vec<Suite>);
 
-/// Runs lanes side by side: a guest keeps one processor busy and leaves the others idle. What is
-/// missing is made before the first guest starts.
-pub fn run_lanes(lanes: &[Lane]) -> Result<Totals> {
-    let jobs = || lanes.iter().flatten();
-    let suites: Vec<Suite> = jobs().flat_map(|(_, suites)| suites).copied().collect();
-    let packages: Vec<&str> = jobs()
+/// Runs jobs, `lanes` of them at a time: a guest keeps one processor busy. They are begun in the
+/// order given, so the longest should come first. What is missing is made before the first guest
+/// starts.
+pub fn run_jobs(jobs: &[Job], lanes: usize) -> Result<Totals> {
+    let suites: Vec<Suite> = jobs
+        .iter()
+        .flat_map(|(_, suites)| suites)
+        .copied()
+        .collect();
+    let packages: Vec<&str> = jobs
+        .iter()
         .flat_map(|(configuration, _)| configuration.server.packages())
         .copied()
         .collect();
     let parts = Parts::ready(&suites, &packages)?;
-    for (configuration, _) in jobs() {
+    for (configuration, _) in jobs {
         Kernel::ready(configuration.series)?;
     }
+    let next = AtomicUsize::new(0);
+    let lane = || {
+        let mut totals = Totals::default();
+        while let Some(job) = jobs.get(next.fetch_add(1, Ordering::Relaxed)) {
+            totals += run_job(job, &parts);
+        }
+        totals
+    };
     let ran = thread::scope(|scope| {
-        let lanes: Vec<_> = lanes
-            .iter()
-            .map(|lane| scope.spawn(|| run_lane(lane, &parts)))
-            .collect();
+        let lanes: Vec<_> = (0..lanes).map(|_| scope.spawn(lane)).collect();
         lanes
             .into_iter()
             .map(|lane| lane.join().unwrap_or(Totals::FAIL))
@@ -170,15 +182,11 @@ pub fn run_lanes(lanes: &[Lane]) -> Result<Totals> {
     Ok(totals)
 }
 
-fn run_lane(lane: &Lane, parts: &Parts) -> Totals {
-    let mut totals = Totals::default();
-    for (configuration, suites) in lane {
-        totals += session::run(configuration, parts, suites).unwrap_or_else(|error| {
-            println!("guest {}: {error:#}", configuration.series.name());
-            Totals::FAIL
-        });
-    }
-    totals
+fn run_job((configuration, suites): &Job, parts: &Parts) -> Totals {
+    session::run(configuration, parts, suites).unwrap_or_else(|error| {
+        println!("[{}] {error:#}", configuration.name());
+        Totals::FAIL
+    })
 }
 
 impl Parts {

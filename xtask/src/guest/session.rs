@@ -53,6 +53,13 @@ pub struct Configuration {
     pub keep: bool,
 }
 
+impl Configuration {
+    /// Kernel and security model, to tell its output from others'.
+    pub fn name(&self) -> String {
+        format!("{} {}", self.series.name(), self.model.name())
+    }
+}
+
 /// What all configurations share.
 pub struct Parts {
     pub root: PathBuf,
@@ -78,7 +85,7 @@ pub fn run(configuration: &Configuration, parts: &Parts, suites: &[Suite]) -> Re
         .then(|| start_agent(&export))
         .transpose()?;
     let mut session = Session {
-        name: configuration.series.name(),
+        name: configuration.name(),
         options: mount_options(server.as_ref()),
         devices: Devices {
             export: &export,
@@ -146,7 +153,7 @@ impl Devices<'_> {
 }
 
 struct Session<'a> {
-    name: &'static str,
+    name: String,
     options: String,
     devices: Devices<'a>,
     scene: Scene,

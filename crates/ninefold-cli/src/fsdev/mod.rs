@@ -167,7 +167,7 @@ fn boolean(part: Part, key: &'static str) -> Result<bool, FsdevError> {
 }
 
 fn number(part: Part, key: &'static str) -> Result<u64, FsdevError> {
-    let text = string(part)?;
+    let text = part.value.ok_or(FsdevError::NotNumber(key))?;
     syntax::number(&text).map_err(|error| match error {
         NumberError::Malformed => FsdevError::NotNumber(key),
         NumberError::TooLarge => FsdevError::NumberTooLarge {

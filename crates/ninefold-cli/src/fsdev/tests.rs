@@ -181,7 +181,11 @@ fn every_message_of_fsdev() {
         ),
         (
             format!("{good},fmode"),
-            "Parameter 'fmode' expects a value".into(),
+            "Parameter 'fmode' expects a number".into(),
+        ),
+        (
+            "local,id=a,path".into(),
+            "Parameter 'path' expects a value\nExpected path=".into(),
         ),
         (
             format!("{good},max_xattr=18446744073709551616"),

@@ -9,7 +9,7 @@ use super::{MAX_XATTR, MODE_BITS, Multidevs, OPTION_STRINGS, SecurityModel, Shar
 #[derive(Debug, clap::Args)]
 #[group(skip)]
 pub struct ShareFlags {
-    /// How owners and modes are kept [default: passthrough when run by root, else none]
+    /// How owners and modes are kept [default: mapped-xattr]
     #[arg(long, conflicts_with_all = OPTION_STRINGS, value_name = "MODEL")]
     security_model: Option<SecurityModel>,
 
@@ -44,7 +44,7 @@ pub struct ShareFlags {
 impl ShareFlags {
     /// What was asked for, with defaults for the rest.
     pub fn options(&self, dir: &Path) -> ShareOptions {
-        let security_model = self.security_model.unwrap_or_else(SecurityModel::suitable);
+        let security_model = self.security_model.unwrap_or_default();
         ShareOptions {
             fmode: self.fmode,
             dmode: self.dmode,

@@ -10,7 +10,7 @@ pub use flags::ShareFlags;
 pub use throttling::THROTTLING;
 
 use clap::ValueEnum;
-use ninefold::ExportOptions;
+use ninefold::{ExportOptions, ThrottleError, ThrottleOptions};
 use std::ffi::OsString;
 use std::path::PathBuf;
 
@@ -64,19 +64,8 @@ impl ShareOptions {
     /// # Errors
     /// [`ShareError`], a matter of wrong usage.
     pub fn export_options(&self) -> Result<ExportOptions, ShareError> {
-        if let Some((name, _)) = self.throttling.first() {
-            return Err(ShareError::NotYet(name));
-        }
+        let throttle = self.throttle()?;
         self.check_modes()?;
-        if self.multidevs != Multidevs::Remap {
-            return Err(ShareError::NotYet("multidevs other than remap"));
-        }
-        if self.writeout {
-            return Err(ShareError::NotYet("writeout"));
-        }
-        if self.max_xattr != MAX_XATTR {
-            return Err(ShareError::NotYet("max_xattr other than 1024"));
-        }
         let security_model = match self.security_model {
             SecurityModel::Passthrough => ninefold::SecurityModel::Passthrough,
             SecurityModel::None => ninefold::SecurityModel::None,
@@ -85,11 +74,29 @@ impl ShareOptions {
         };
         let default = ExportOptions::new(security_model);
         Ok(ExportOptions {
+            security_model,
             fmode: self.fmode.unwrap_or(default.fmode),
             dmode: self.dmode.unwrap_or(default.dmode),
             readonly: self.readonly,
-            ..default
+            multidevs: match self.multidevs {
+                Multidevs::Remap => ninefold::Multidevs::Remap,
+                Multidevs::Forbid => ninefold::Multidevs::Forbid,
+                Multidevs::Warn => ninefold::Multidevs::Warn,
+            },
+            throttle,
+            writeout: self.writeout,
+            max_xattr: self.max_xattr,
         })
+    }
+
+    fn throttle(&self) -> Result<ThrottleOptions, ShareError> {
+        let mut options = ThrottleOptions::default();
+        for (name, value) in &self.throttling {
+            // The library knows every name of the list: a test says so.
+            let _ = options.set(throttling::bare(name), *value);
+        }
+        options.check().map_err(ShareError::Throttle)?;
+        Ok(options)
     }
 
     fn check_modes(&self) -> Result<(), ShareError> {
@@ -107,15 +114,16 @@ impl ShareOptions {
 pub enum ShareError {
     #[error("{0} is only valid for mapped security modes")]
     ModeWithoutMapping(&'static str),
-    #[error("{0} is not there yet")]
-    NotYet(&'static str),
+    #[error("invalid throttle configuration: {0}")]
+    Throttle(ThrottleError),
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum SecurityModel {
     /// Owners and modes are those of the files; needs root to be complete
     Passthrough,
     /// Owners, modes and special files are kept in attributes user.virtfs.*; needs no privilege
+    #[default]
     #[value(alias = "mapped")]
     MappedXattr,
     /// As mapped-xattr, but kept in files in .virtfs_metadata folders
@@ -125,15 +133,6 @@ pub enum SecurityModel {
 }
 
 impl SecurityModel {
-    /// The model of who names none.
-    pub fn suitable() -> Self {
-        if rustix::process::geteuid().is_root() {
-            Self::Passthrough
-        } else {
-            Self::None
-        }
-    }
-
     /// Whether owners and modes are kept beside the files, not as theirs.
     fn is_mapped(self) -> bool {
         match self {
@@ -161,7 +160,8 @@ pub enum Multidevs {
 
 #[cfg(test)]
 mod tests {
-    use super::{Multidevs, SecurityModel, ShareError, ShareOptions};
+    use super::{Multidevs, SecurityModel, ShareError, ShareOptions, THROTTLING, throttling};
+    use ninefold::ThrottleOptions;
 
     fn options(security_model: SecurityModel) -> ShareOptions {
         ShareOptions::new("/srv".into(), security_model)
@@ -206,36 +206,48 @@ mod tests {
             fmode: Some(0o640),
             dmode: Some(0o750),
             readonly: true,
+            multidevs: Multidevs::Forbid,
             ..options(SecurityModel::MappedXattr)
         };
         let made = made.export_options().expect("a sound combination");
         assert_eq!((made.fmode, made.dmode), (0o640, 0o750));
         assert!(made.readonly);
+        assert_eq!(made.multidevs, ninefold::Multidevs::Forbid);
     }
 
     #[test]
-    fn what_the_library_has_not_is_refused() {
-        let plain = options(SecurityModel::None);
-        for given in [
-            ShareOptions {
-                multidevs: Multidevs::Forbid,
-                ..plain.clone()
-            },
-            ShareOptions {
-                writeout: true,
-                ..plain.clone()
-            },
-            ShareOptions {
-                max_xattr: 0,
-                ..plain.clone()
-            },
-            ShareOptions {
-                throttling: vec![("throttling.bps-read", 1)],
-                ..plain
-            },
-        ] {
-            let error = given.export_options().expect_err("not in the library");
-            assert!(matches!(error, ShareError::NotYet(_)), "{error}");
-        }
+    fn every_limit_has_its_name_in_the_library() {
+        let mut bare = THROTTLING.map(throttling::bare);
+        bare.sort_unstable();
+        let mut known = ThrottleOptions::NAMES;
+        known.sort_unstable();
+        assert_eq!(bare, known);
+    }
+
+    #[test]
+    fn limits_arrive_and_are_checked_before_modes() {
+        let mut limited = ShareOptions {
+            throttling: vec![
+                ("throttling.bps-read", 1_000_000),
+                ("throttling.bps-read-max", 2_000_000),
+            ],
+            writeout: true,
+            max_xattr: 0,
+            ..options(SecurityModel::None)
+        };
+        let made = limited.export_options().expect("a sound combination");
+        let throttle = made.throttle;
+        assert_eq!(
+            (throttle.bps_read, throttle.bps_read_max),
+            (1_000_000, 2_000_000)
+        );
+        assert!(made.writeout && made.max_xattr == 0);
+        limited.throttling = vec![("throttling.iops-size", 4096)];
+        limited.fmode = Some(0o600);
+        let error = limited.export_options().expect_err("no rate");
+        assert_eq!(
+            error.to_string(),
+            "invalid throttle configuration: iops size requires an iops value to be set"
+        );
     }
 }

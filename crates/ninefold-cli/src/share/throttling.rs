@@ -31,6 +31,11 @@ pub const THROTTLING: [&str; 19] = [
     "throttling.iops-size",
 ];
 
+/// A limit's name in the library.
+pub fn bare(name: &str) -> &str {
+    name.strip_prefix("throttling.").unwrap_or(name)
+}
+
 /// The limits given as flags, by their names in [`THROTTLING`].
 #[derive(Clone, Debug, Default)]
 pub struct ThrottlingFlags(pub Vec<(&'static str, u64)>);

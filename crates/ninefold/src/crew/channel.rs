@@ -62,6 +62,8 @@ pub(super) struct Channel {
     turned_away: AtomicBool,
     /// The client sends no more: after the bytes that are left comes the end.
     ended: AtomicBool,
+    /// Nor does it receive any.
+    gone: AtomicBool,
     closed: AtomicBool,
     interest: Mutex<Interest>,
     held: AtomicBool,
@@ -125,6 +127,7 @@ impl Channel {
             threads: AtomicUsize::new(0),
             turned_away: AtomicBool::new(false),
             ended: AtomicBool::new(false),
+            gone: AtomicBool::new(false),
             closed: AtomicBool::new(false),
             interest: Mutex::default(),
             held: AtomicBool::new(false),
@@ -192,6 +195,9 @@ impl Channel {
         }
         if flags.intersects(EventFlags::RDHUP | EventFlags::HUP | EventFlags::ERR) {
             self.ended.store(true, Ordering::SeqCst);
+        }
+        if flags.intersects(EventFlags::HUP | EventFlags::ERR) {
+            self.gone.store(true, Ordering::SeqCst);
         }
         self.edge.store(true, Ordering::SeqCst);
         self.serve(worker);
@@ -289,6 +295,8 @@ impl Channel {
                         return Next::Serve(ticket, len);
                     }
                     Admission::Waits => receiving.rx.skip(len),
+                    // Nothing is received meanwhile, so that the end would not be found.
+                    Admission::Hold if self.gone.load(Ordering::SeqCst) => return Next::Close,
                     Admission::Hold => {
                         self.edge.store(false, Ordering::SeqCst);
                         return Next::Nothing;
@@ -479,6 +487,11 @@ impl Outlet for Channel {
     fn complete(&self, ticket: Ticket, reply: &[u8]) {
         self.finish(ticket, reply);
         self.flush();
+        self.crew.revisit(self.id);
+    }
+
+    fn resume(&self, ticket: Ticket) {
+        self.session.resume(ticket);
         self.crew.revisit(self.id);
     }
 }

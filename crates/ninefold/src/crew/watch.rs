@@ -1,6 +1,7 @@
 //! The one thread that looks at the clock.
 //!
-//! It ends the waits for locks that have lasted long enough, and it looks after the connections
+//! It ends the waits for locks that have lasted long enough, has throttled requests go on when their
+//! time has come, and looks after the connections
 //! that a thread keeps for itself: when that thread is stuck in a request, nobody would receive the
 //! next one, so that the connection goes back to the epoll set.
 
@@ -32,7 +33,7 @@ struct State {
 }
 
 impl Watch {
-    /// Looks after the lock waits of an export from now on.
+    /// Looks after the waits of an export from now on.
     pub(super) fn add_export(&self, export: &Arc<Export>) {
         let weak = Arc::downgrade(export);
         let mut state = locked(&self.state);
@@ -50,7 +51,7 @@ impl Watch {
         self.tell(&mut state);
     }
 
-    /// Says that a request waits for a lock.
+    /// Says that a request waits.
     pub(super) fn waiting(&self) {
         self.tell(&mut locked(&self.state));
     }
@@ -83,7 +84,7 @@ impl Watch {
             .collect();
         exports
             .iter()
-            .filter_map(|export| export.locks().expire(Instant::now()))
+            .filter_map(|export| export.expire(Instant::now()))
             .min()
     }
 

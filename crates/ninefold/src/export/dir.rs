@@ -5,9 +5,10 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
 use ninefold_wire::{Name, Qid};
-use rustix::fs::{FileType, RawDir, SeekFrom};
+use rustix::fs::{FileType, RawDir, RawDirEntry, SeekFrom};
 use rustix::io::Errno;
 
+use super::mounts::Suspects;
 use super::{Export, LockHold, Node, file, qid};
 use crate::sys::{self, FileId, Result};
 
@@ -17,10 +18,9 @@ const RECORD_MAX: usize = 280;
 /// An open directory and where its reading stands.
 pub struct Cursor {
     fd: OwnedFd,
-    dev: u64,
+    node: Arc<Node>,
     /// Where the next getdents64(2) reads on; 2^64-1 when that is not known.
     at: u64,
-    is_root: bool,
     locks: LockHold,
 }
 
@@ -70,19 +70,16 @@ impl Export {
     ///
     /// # Errors
     /// ENOTDIR, else the errno of the host.
-    pub fn open_dir(self: &Arc<Self>, node: &Node) -> Result<Cursor> {
+    pub fn open_dir(self: &Arc<Self>, node: &Arc<Node>) -> Result<Cursor> {
         if !node.is_dir() {
             return Err(Errno::NOTDIR);
         }
         let fd = sys::open_directory(node.fd())?;
-        let id = node.id();
-        let (is_root, locks) = (id == self.root.id(), LockHold::new(self, id));
         Ok(Cursor {
             fd,
-            dev: id.dev,
+            node: Arc::clone(node),
             at: 0,
-            is_root,
-            locks,
+            locks: LockHold::new(self, node.id()),
         })
     }
 
@@ -124,34 +121,28 @@ impl Export {
         Ok(any)
     }
 
-    /// One getdents64(2). Returns whether every record was taken.
+    /// One getdents64(2), more while it ends in an entry that is hidden. Returns whether every
+    /// record that is to be seen was taken.
     fn each_record(
         &self,
         cursor: &Cursor,
         records: &mut [MaybeUninit<u8>],
         mut take: impl FnMut(&Entry<'_>) -> bool,
     ) -> Result<bool> {
+        let mut suspects = self.mounts.suspects(&cursor.node);
         let mut dir = RawDir::new(&cursor.fd, records);
         while let Some(record) = dir.next() {
             let record = record?;
             let name = record.file_name().to_bytes();
-            if self.ownership.hides(name) {
+            let Some((id, file_type)) = self.identify(cursor, &record, &mut suspects) else {
+                // Even the last of a buffer: nothing but hidden entries is not the end.
                 continue;
-            }
-            let file_type = self.type_of(cursor, name, record.file_type());
-            let ino = if cursor.is_root && name == b".." {
-                self.root.id().ino
-            } else {
-                record.ino()
             };
             let entry = Entry {
                 qid: Qid {
                     kind: qid::kind(file_type),
                     version: 0,
-                    path: self.qids.path(FileId {
-                        dev: cursor.dev,
-                        ino,
-                    })?,
+                    path: self.qids.path(id)?,
                 },
                 offset: record.next_entry_cookie(),
                 file_type,
@@ -167,16 +158,51 @@ impl Export {
         Ok(true)
     }
 
-    /// The type of an entry, asked of the object only when the directory does not have it.
-    fn type_of(&self, cursor: &Cursor, name: &[u8], known: FileType) -> FileType {
-        if known != FileType::Unknown {
-            return self.ownership.entry_type(known);
+    /// The object behind an entry and its type; none when the client may not know of it. The object
+    /// is asked only when the directory does not have its type, or not surely its number.
+    fn identify(
+        &self,
+        cursor: &Cursor,
+        record: &RawDirEntry<'_>,
+        suspects: &mut Suspects,
+    ) -> Option<(FileId, FileType)> {
+        let (name, file_type) = (record.file_name().to_bytes(), record.file_type());
+        if self.ownership.hides(name) {
+            return None;
         }
-        let found = Name::new(name)
+        let listed = FileId {
+            dev: cursor.node.id().dev,
+            ino: record.ino(),
+        };
+        let (id, file_type) = match name {
+            b"." => (cursor.node.id(), FileType::Directory),
+            b".." => (self.above(&cursor.node, listed), FileType::Directory),
+            _ if file_type == FileType::Unknown || suspects.include(name, file_type) => {
+                let found = Name::new(name)
+                    .ok()
+                    .and_then(|name| sys::identify_entry(cursor.fd(), name).ok());
+                found.map_or((listed, file_type), |stat| {
+                    self.mounts.learn(suspects, listed, &stat);
+                    (stat.id, stat.file_type())
+                })
+            }
+            _ => (listed, file_type),
+        };
+        let file_type = self.ownership.entry_type(file_type);
+        self.qids.admits(id).then_some((id, file_type))
+    }
+
+    /// What `..` leads to from a directory that lists it as `listed`. That is something else in the
+    /// root of a mounted file system, and in a directory that the host has moved out of the tree.
+    fn above(&self, dir: &Arc<Node>, listed: FileId) -> FileId {
+        let walked = dir.place().map(|place| place.parent().id());
+        if dir.id() != self.root.id() && walked == Some(listed) {
+            return listed;
+        }
+        let parent = self.parent(dir).map(|parent| parent.id());
+        parent
             .ok()
-            .and_then(|name| sys::stat_entry(cursor.fd(), name).ok());
-        found.map_or(FileType::Unknown, |stat| {
-            self.ownership.entry_type(stat.file_type())
-        })
+            .filter(|id| self.qids.admits(*id))
+            .unwrap_or(dir.id())
     }
 }

@@ -76,6 +76,8 @@ pub struct OpenFile {
     locks: LockHold,
     /// How many set-id bits had been set when it was last looked whether this file has one.
     set_id_seen: AtomicU64,
+    /// Each write begins its way to the disk at once.
+    writeout: bool,
 }
 
 impl OpenFile {
@@ -90,6 +92,7 @@ impl OpenFile {
             access,
             locks: LockHold::new(export, file),
             set_id_seen: AtomicU64::new(0),
+            writeout: export.writeout,
         }
     }
 
@@ -126,12 +129,32 @@ impl OpenFile {
         retry(|| io::pread(&self.fd, &mut *data, offset))
     }
 
-    /// Writes all of `data` at an offset, or what there is room for.
+    /// Writes all of `data` at an offset, or what there is room for. Where the export wants it so,
+    /// the data is then on its way to the disk.
     ///
     /// # Errors
     /// EBADF when it is not open for writing, EINVAL for a range that ends past 2^63-1, else the
-    /// errno of pwrite(2) when nothing was written at all.
+    /// errno of pwrite(2) when nothing was written at all; EIO, ENOSPC and EDQUOT also of earlier
+    /// writes that did not reach the disk.
     pub fn write_at(&self, offset: u64, data: &[u8]) -> Result<usize> {
+        let done = self.write_all(offset, data)?;
+        if self.writeout && done > 0 {
+            self.start_writeout(offset, done as u64)?;
+        }
+        Ok(done)
+    }
+
+    /// Asks for the way to the disk to begin, which is no promise: that the host cannot is no error.
+    /// That an earlier write was lost is one. QEMU passes over that too, but the kernel says it once
+    /// for a descriptor: a Tfsync would then be told that all is well.
+    fn start_writeout(&self, offset: u64, len: u64) -> Result<()> {
+        match sys::start_writeout(self.fd(), offset, len) {
+            Err(errno @ (Errno::IO | Errno::NOSPC | Errno::DQUOT)) => Err(errno),
+            Ok(()) | Err(_) => Ok(()),
+        }
+    }
+
+    fn write_all(&self, offset: u64, data: &[u8]) -> Result<usize> {
         let end = offset.checked_add(data.len() as u64).ok_or(Errno::INVAL)?;
         if i64::try_from(end).is_err() {
             return Err(Errno::INVAL);

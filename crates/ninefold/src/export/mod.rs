@@ -6,6 +6,7 @@
 mod dir;
 mod file;
 mod lock;
+mod mounts;
 mod node;
 mod ownership;
 mod qid;
@@ -19,20 +20,27 @@ pub use lock::{
 };
 pub use node::{Node, Place};
 pub use ownership::{Owner, SecurityModel};
+pub use qid::Multidevs;
 pub use writer::{SetTime, Writer};
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Instant;
 
 use ninefold_wire::{Name, Qid, Step};
 use rustix::fs::{Mode, OFlags, StatFs};
 use rustix::io::Errno;
 
 use crate::sys::{self, Result, Stat, XattrTarget};
+use crate::throttle::{Throttle, ThrottleError, ThrottleOptions};
+use mounts::Mounts;
 use ownership::Ownership;
 use qid::QidMap;
+
+/// Fids with extended attributes that a session may have when nothing is said.
+const XATTR_FIDS_MAX: u32 = 1024;
 
 /// How a tree is shared. Named after QEMU's options, with QEMU's defaults.
 #[derive(Clone, Debug)]
@@ -45,6 +53,15 @@ pub struct ExportOptions {
     pub dmode: u32,
     /// Refuse every change (`readonly`).
     pub readonly: bool,
+    /// What becomes of objects on other devices than the root's (`multidevs`).
+    pub multidevs: Multidevs,
+    /// How fast files may be read and written (`throttling.*`).
+    pub throttle: ThrottleOptions,
+    /// Have each write begin its way to the disk at once (`writeout=immediate`).
+    pub writeout: bool,
+    /// Most fids of one session that hold extended attributes at once (`max_xattr`); 0: as many as
+    /// there may be fids.
+    pub max_xattr: u32,
 }
 
 impl ExportOptions {
@@ -56,6 +73,10 @@ impl ExportOptions {
             fmode: 0o600,
             dmode: 0o700,
             readonly: false,
+            multidevs: Multidevs::Remap,
+            throttle: ThrottleOptions::default(),
+            writeout: false,
+            max_xattr: XATTR_FIDS_MAX,
         }
     }
 }
@@ -81,6 +102,9 @@ pub enum ExportError {
         "cannot open /proc/self/fd, without which no file can be opened by its descriptor (mount /proc): {0}"
     )]
     Proc(io::Error),
+    /// The limits to reading and writing do not go together.
+    #[error("invalid throttle configuration: {0}")]
+    Throttle(#[from] ThrottleError),
 }
 
 /// Whether the file system knows `user.` attributes.
@@ -93,9 +117,13 @@ fn has_xattrs(dir: BorrowedFd<'_>) -> bool {
 pub struct Export {
     root: Arc<Node>,
     ownership: Box<dyn Ownership>,
+    mounts: Mounts,
     qids: QidMap,
     locks: LockTable,
     readonly: bool,
+    throttle: Option<Throttle>,
+    writeout: bool,
+    max_xattr: u32,
 }
 
 impl Export {
@@ -104,6 +132,7 @@ impl Export {
     /// # Errors
     /// [`ExportError`].
     pub fn open(path: &Path, options: &ExportOptions) -> std::result::Result<Self, ExportError> {
+        let throttle = Throttle::new(&options.throttle)?;
         sys::open_proc().map_err(|errno| ExportError::Proc(errno.into()))?;
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let opened = rustix::fs::open(path, flags, Mode::empty())
@@ -115,12 +144,18 @@ impl Export {
         if options.security_model == SecurityModel::MappedXattr && !has_xattrs(fd.as_fd()) {
             return Err(ExportError::NoXattrs(path.to_owned()));
         }
+        let root = Arc::new(Node::new(fd, &stat, None));
+        let (mounts, mounted) = Mounts::below(&root);
         Ok(Self {
-            root: Arc::new(Node::new(fd, &stat, None)),
+            root,
             ownership: options.security_model.ownership(options),
-            qids: QidMap::new(stat.id.dev),
+            mounts,
+            qids: QidMap::new(stat.id.dev, options.multidevs, &mounted),
             locks: LockTable::default(),
             readonly: options.readonly,
+            throttle,
+            writeout: options.writeout,
+            max_xattr: options.max_xattr,
         })
     }
 
@@ -134,6 +169,26 @@ impl Export {
     #[must_use]
     pub fn locks(&self) -> &LockTable {
         &self.locks
+    }
+
+    /// What reads and writes have to ask before they begin, if anything.
+    pub(crate) fn throttle(&self) -> Option<&Throttle> {
+        self.throttle.as_ref()
+    }
+
+    /// Most fids of one session that hold extended attributes; 0: no limit of their own.
+    #[must_use]
+    pub fn max_xattr(&self) -> u32 {
+        self.max_xattr
+    }
+
+    /// Ends the waits whose time has come, for locks and for reading and writing. Returns when to
+    /// come back; none when nobody waits.
+    pub fn expire(&self, now: Instant) -> Option<Instant> {
+        let lock = self.locks.expire(now);
+        let throttle = self.throttle.as_ref();
+        let transfer = throttle.and_then(|throttle| throttle.release(now));
+        lock.into_iter().chain(transfer).min()
     }
 
     /// The way to change something.
@@ -161,7 +216,8 @@ impl Export {
     /// The qid of an object with these attributes.
     ///
     /// # Errors
-    /// ENFILE when the numbers for foreign file systems have run out.
+    /// Under [`Multidevs::Forbid`], ENODEV for an object on another device than the root. ENFILE
+    /// when the numbers for odd inode numbers have run out.
     pub fn qid(&self, stat: &Stat) -> Result<Qid> {
         let path = self.qids.path(stat.id)?;
         Ok(Qid {
@@ -193,12 +249,15 @@ impl Export {
     /// The entry `name` of a directory, whatever it is.
     ///
     /// # Errors
-    /// The errno of the host.
+    /// ENODEV for what [`Multidevs::Forbid`] keeps out of reach, else the errno of the host.
     pub fn child(&self, dir: &Arc<Node>, name: Name<'_>) -> Result<(Arc<Node>, Stat)> {
         self.check_name(name)?;
         let _steady = self.ownership.steady(dir);
         let fd = sys::open_entry(dir.fd(), name, OFlags::PATH, Mode::empty())?;
         let mut stat = sys::stat(fd.as_fd())?;
+        if !self.qids.admits(stat.id) {
+            return Err(Errno::NODEV);
+        }
         let node = Node::new(fd, &stat, Some(Place::new(dir, name)));
         self.ownership.found(self, &node, &mut stat)?;
         Ok((Arc::new(node), stat))

@@ -7,16 +7,23 @@ use super::{Answer, Call, xattr};
 use crate::fid::State;
 use crate::locked;
 use crate::sys::Result;
+use crate::throttle::Direction;
 
 /// Reads from an open file or an attribute's value, straight into the reply. Fewer bytes than asked
 /// for are no end of the file; none are. Source: read(5).
 pub(super) fn read(call: &mut Call<'_>, fid: u32, offset: u64, count: u32) -> Result<Answer> {
     let fid = call.fids.any(fid)?;
-    let room = call.out.data(count);
     let len = match &fid.state {
-        State::File(file) => file.read_at(offset, room)?,
+        State::File(file) => {
+            let size = call.out.data(count).len();
+            if let Some(wait) = call.throttle(Direction::Read, size) {
+                return Ok(Answer::Waits(wait));
+            }
+            file.read_at(offset, call.out.data(count))?
+        }
         State::Dir(_) => return Err(Errno::ISDIR),
         State::XattrRead(value, _) => {
+            let room = call.out.data(count);
             let start = usize::try_from(offset)
                 .unwrap_or(value.len())
                 .min(value.len());
@@ -33,9 +40,13 @@ pub(super) fn read(call: &mut Call<'_>, fid: u32, offset: u64, count: u32) -> Re
 pub(super) fn write(call: &mut Call<'_>, fid: u32, offset: u64, data: &[u8]) -> Result<Answer> {
     let fid = call.fids.any(fid)?;
     let len = match &fid.state {
-        State::File(file) => call
-            .export
-            .write((&fid.node, file), fid.uid, offset, data)?,
+        State::File(file) => {
+            if let Some(wait) = call.throttle(Direction::Write, data.len()) {
+                return Ok(Answer::Waits(wait));
+            }
+            call.export
+                .write((&fid.node, file), fid.uid, offset, data)?
+        }
         State::Dir(_) => return Err(Errno::ISDIR),
         State::XattrWrite(write) => xattr::write(write, offset, data)?,
         State::Path | State::XattrRead(..) => return Err(Errno::BADF),

@@ -10,6 +10,7 @@ use super::{Answer, Call};
 use crate::export::{HolderId, LockKind, LockOutcome, LockOwner, LockWait, Range, Woken};
 use crate::fid::{Fid, State};
 use crate::locked;
+use crate::session::Wait;
 use crate::sys::Result;
 
 /// How long a blocking request waits here before it is told that it is blocked.
@@ -81,7 +82,7 @@ pub(super) fn lock(
         LockOutcome::Blocked => call.out.reply(&Reply::Lock {
             status: flags::lock::BLOCKED,
         }),
-        LockOutcome::Waits(wait) => Ok(Answer::Waits(wait)),
+        LockOutcome::Waits(wait) => Ok(Answer::Waits(Wait::Lock(wait))),
     }
 }
 

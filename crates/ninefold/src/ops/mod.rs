@@ -17,18 +17,19 @@ use std::sync::Arc;
 use ninefold_wire::{IO_HEADER_LEN, NONUNAME, Reply, Request, message};
 use rustix::io::Errno;
 
-use crate::export::{Export, Owner, WaitId};
+use crate::export::{Export, Owner};
 use crate::fid::FidTable;
-use crate::session::{Outlet, Ticket};
+use crate::session::{Outlet, Ticket, Wait};
 use crate::sys::Result;
+use crate::throttle::Direction;
 
 /// How an operation ended, when it did not fail.
 #[derive(Debug)]
 pub(crate) enum Answer {
     /// The reply stands in the buffer: so many bytes.
     Reply(usize),
-    /// The outlet gets the reply when the wait is over.
-    Waits(WaitId),
+    /// When the wait is over, the outlet gets the reply or has the request served again.
+    Waits(Wait),
 }
 
 /// What an operation works with.
@@ -47,6 +48,17 @@ impl Call<'_> {
     /// The most data that one Tread or Twrite carries, which is what every iounit says.
     fn iounit(&self) -> u32 {
         self.msize - IO_HEADER_LEN
+    }
+
+    /// Lets a transfer of `size` bytes begin, or says what it waits for.
+    fn throttle(&self, direction: Direction, size: usize) -> Option<Wait> {
+        let throttle = self.export.throttle()?;
+        if self.ticket.has_passed() {
+            return None;
+        }
+        let (outlet, ticket) = (Arc::clone(self.outlet), self.ticket);
+        let wait = throttle.ask(direction, size as u64, move || outlet.resume(ticket));
+        wait.map(Wait::Throttle)
     }
 }
 

@@ -7,6 +7,7 @@
 mod refusal;
 mod ticket;
 
+pub(crate) use ticket::Wait;
 pub use ticket::{Admission, Retired, Ticket};
 
 use std::sync::Arc;
@@ -15,7 +16,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use ninefold_wire::{Dialect, Reply, Request};
 use rustix::io::Errno;
 
-use crate::export::{Export, WaitId};
+use crate::export::Export;
 use crate::fid::FidTable;
 use crate::ops::{self, Answer, Call, Out};
 use ticket::Tickets;
@@ -36,6 +37,10 @@ pub struct SessionOptions {
 pub trait Outlet: Send + Sync {
     /// Retires the ticket and sends its reply, one whole frame.
     fn complete(&self, ticket: Ticket, reply: &[u8]);
+
+    /// The wait of a request is over: calls [`Session::resume`], and has a thread serve what
+    /// [`Session::take_ready`] then gives.
+    fn resume(&self, ticket: Ticket);
 }
 
 /// What came of serving a request.
@@ -43,7 +48,7 @@ pub trait Outlet: Send + Sync {
 pub enum Served {
     /// The reply is so many bytes at the start of the buffer.
     Reply(usize),
-    /// It waits; the outlet gets the reply.
+    /// It waits; the outlet gets the reply, or hears that the request is to be served again.
     Later,
     /// It was given up while it was about to wait: retire it, send no reply.
     Dropped,
@@ -67,10 +72,10 @@ impl Session {
         static IDS: AtomicU64 = AtomicU64::new(0);
         Self {
             id: IDS.fetch_add(1, Ordering::Relaxed),
-            export,
             msize_max: options.msize_max.max(MSIZE_MIN),
             msize: AtomicU32::new(0),
-            fids: FidTable::default(),
+            fids: FidTable::new(export.max_xattr()),
+            export,
             tickets: Tickets::default(),
         }
     }
@@ -87,14 +92,18 @@ impl Session {
     /// Registers a request, in the order of receiving.
     #[must_use]
     pub fn admit(&self, frame: &[u8]) -> Admission {
-        self.tickets
-            .admit(frame, |wait| self.export.locks().cancel(wait))
+        self.tickets.admit(frame, |wait| self.cancel(wait))
     }
 
     /// A request that had to wait for others and may now be served.
     #[must_use]
     pub fn take_ready(&self) -> Option<(Ticket, Vec<u8>)> {
         self.tickets.take_ready()
+    }
+
+    /// Readies a request whose wait is over. One that was given up meanwhile stays so.
+    pub fn resume(&self, ticket: Ticket) {
+        self.tickets.resume(ticket);
     }
 
     /// Serves an admitted request: runs it and writes the reply to the start of `reply`, which is
@@ -126,7 +135,7 @@ impl Session {
         tracing::debug!(session = self.id, tag, ?answer, "request");
         match answer {
             Ok(Answer::Reply(len)) => Served::Reply(len),
-            Ok(Answer::Waits(wait)) => self.park(ticket, wait),
+            Ok(Answer::Waits(wait)) => self.park(ticket, wait, frame),
             Err(errno) => Served::Reply(encode_error(errno, tag, reply)),
         }
     }
@@ -168,15 +177,29 @@ impl Session {
         })
     }
 
-    fn park(&self, ticket: Ticket, wait: WaitId) -> Served {
-        if self.tickets.park(ticket, wait) {
+    fn park(&self, ticket: Ticket, wait: Wait, frame: &[u8]) -> Served {
+        let kept = match wait {
+            Wait::Lock(_) => Vec::new(),
+            Wait::Throttle(_) => frame.to_vec(),
+        };
+        if self.tickets.park(ticket, wait, kept) {
             return Served::Later;
         }
-        // Given up meanwhile. Whoever grants it now has the reply; otherwise there is none.
-        if self.export.locks().cancel(wait) {
-            Served::Dropped
-        } else {
-            Served::Later
+        // Given up meanwhile. Whoever grants a lock now has the reply; otherwise there is none.
+        match (wait, self.cancel(wait)) {
+            (Wait::Lock(_), false) => Served::Later,
+            (Wait::Lock(_), true) | (Wait::Throttle(_), _) => Served::Dropped,
+        }
+    }
+
+    /// Takes back a wait. False when it is over already.
+    fn cancel(&self, wait: Wait) -> bool {
+        match wait {
+            Wait::Lock(wait) => self.export.locks().cancel(wait),
+            Wait::Throttle(wait) => {
+                let throttle = self.export.throttle();
+                throttle.is_some_and(|throttle| throttle.cancel(wait))
+            }
         }
     }
 
@@ -189,7 +212,7 @@ impl Session {
 
     /// Ends the session: what waits is dismissed, what runs has no reply.
     pub fn close(&self) {
-        self.tickets.close(|wait| self.export.locks().cancel(wait));
+        self.tickets.close(|wait| self.cancel(wait));
         self.fids.clear();
     }
 }

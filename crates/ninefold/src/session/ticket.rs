@@ -4,6 +4,10 @@
 //! for earlier requests on its fid, an Rflush for the request it gives up, a Tversion for all.
 //! These barriers live here; there is no queue to get stuck in.
 
+mod park;
+
+pub(crate) use park::Wait;
+
 use std::collections::{HashMap, VecDeque};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,8 +15,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use ninefold_wire::message::number;
 use ninefold_wire::{Dialect, HEADER_LEN, Header, NOFID, Request};
 
-use crate::export::WaitId;
 use crate::locked;
+use park::Kept;
 
 /// Bytes of a Tclunk or Tremove: the header and `fid[4]`.
 const LAST_LEN: usize = HEADER_LEN + 4;
@@ -23,6 +27,8 @@ pub struct Ticket {
     tag: u16,
     /// Tells this use of the tag from a later one.
     seq: u64,
+    /// It has waited for its turn to read or write, and goes on without asking again.
+    passed: bool,
 }
 
 impl Ticket {
@@ -30,6 +36,11 @@ impl Ticket {
     #[must_use]
     pub fn tag(self) -> u16 {
         self.tag
+    }
+
+    /// Whether the request has been throttled already.
+    pub(crate) fn has_passed(self) -> bool {
+        self.passed
     }
 }
 
@@ -40,7 +51,8 @@ pub enum Admission {
     Run(Ticket),
     /// Nothing: it waits for others, and comes back from [`take_ready`](super::Session::take_ready).
     Waits,
-    /// The session is about to begin anew: offer this frame again after the next retirement.
+    /// The session is about to begin anew, or keeps as many throttled requests as it may: offer
+    /// this frame again when another request has been served.
     Hold,
     /// The client broke the protocol so that no reply could be understood: close the connection.
     Violation,
@@ -59,8 +71,8 @@ enum State {
     Running,
     /// Waits for earlier requests on its fid.
     Waiting(Vec<u8>),
-    /// Waits for a lock.
-    Parked(WaitId),
+    /// Waits for something outside the session; the frame if it is to be served again.
+    Parked(Wait, Vec<u8>),
     /// A Tflush that waits for the request it gives up.
     Flushing,
 }
@@ -73,6 +85,8 @@ struct Entry {
     /// Tflush requests that wait for this one.
     flushes: Vec<u16>,
     silent: bool,
+    /// It has been woken, perhaps before it was parked.
+    resumed: bool,
 }
 
 #[derive(Default)]
@@ -82,6 +96,7 @@ struct Table {
     /// How many of them are `Waiting`.
     waiting: usize,
     ready: VecDeque<(Ticket, Vec<u8>)>,
+    kept: Kept,
     /// A Tversion is under way; its frame while it still waits.
     resetting: bool,
     version: Option<Vec<u8>>,
@@ -122,11 +137,13 @@ impl Table {
             state,
             flushes: Vec::new(),
             silent: false,
+            resumed: false,
         };
         self.open.insert(header.tag, entry);
         Ticket {
             tag: header.tag,
             seq,
+            passed: false,
         }
     }
 
@@ -135,7 +152,12 @@ impl Table {
         self.open.values().any(|entry| {
             entry.seq < seq
                 && entry.fids.contains(&fid)
-                && matches!(entry.state, State::Running | State::Waiting(_))
+                && match entry.state {
+                    State::Running | State::Waiting(_) | State::Parked(Wait::Throttle(_), _) => {
+                        true
+                    }
+                    State::Parked(Wait::Lock(_), _) | State::Flushing => false,
+                }
         })
     }
 
@@ -179,6 +201,7 @@ impl Table {
                 Ticket {
                     tag,
                     seq: entry.seq,
+                    passed: false,
                 },
                 frame,
             ));
@@ -188,23 +211,30 @@ impl Table {
     fn remove(&mut self, tag: u16) -> Option<Entry> {
         let entry = self.open.remove(&tag)?;
         self.waiting -= usize::from(matches!(entry.state, State::Waiting(_)));
+        self.kept.take_entry(&entry);
         Some(entry)
     }
 
     /// Forgets what has not begun and silences what has. True when nothing is left.
-    fn abandon(&mut self, cancel: impl Fn(WaitId) -> bool) -> bool {
-        for (ticket, _) in std::mem::take(&mut self.ready) {
+    fn abandon(&mut self, cancel: impl Fn(Wait) -> bool) -> bool {
+        for (ticket, frame) in std::mem::take(&mut self.ready) {
             self.open.remove(&ticket.tag);
+            self.kept.take_ready(ticket, &frame);
         }
+        let kept = &mut self.kept;
         self.open.retain(|_, entry| {
             entry.silent = true;
             entry.flushes.clear();
-            match entry.state {
+            let stays = match entry.state {
                 State::Running => true,
-                // A wait that cannot be cancelled is being answered at this moment.
-                State::Parked(wait) => !cancel(wait),
+                // A wait that cannot be cancelled ends at this moment.
+                State::Parked(wait, _) => !cancel(wait),
                 State::Waiting(_) | State::Flushing => false,
+            };
+            if !stays {
+                kept.take_entry(entry);
             }
+            stays
         });
         self.waiting = 0;
         self.open.is_empty()
@@ -214,7 +244,7 @@ impl Table {
         &mut self,
         header: Header,
         frame: &[u8],
-        cancel: impl Fn(WaitId) -> bool,
+        cancel: impl Fn(Wait) -> bool,
     ) -> Admission {
         self.resetting = true;
         if self.abandon(cancel) {
@@ -228,7 +258,7 @@ impl Table {
         &mut self,
         header: Header,
         frame: &[u8],
-        cancel: impl Fn(WaitId) -> bool,
+        cancel: impl Fn(Wait) -> bool,
     ) -> Admission {
         let oldtag = frame
             .get(HEADER_LEN..HEADER_LEN + 2)
@@ -236,7 +266,7 @@ impl Table {
         let oldtag = oldtag.map_or(header.tag, u16::from_le_bytes);
         let over = match self.open.get(&oldtag).map(|entry| &entry.state) {
             None | Some(State::Waiting(_)) => true,
-            Some(State::Parked(wait)) => cancel(*wait),
+            Some(State::Parked(wait, _)) => cancel(*wait),
             Some(State::Running | State::Flushing) => false,
         };
         if over {
@@ -275,7 +305,7 @@ impl Table {
 }
 
 impl Tickets {
-    pub(super) fn admit(&self, frame: &[u8], cancel: impl Fn(WaitId) -> bool) -> Admission {
+    pub(super) fn admit(&self, frame: &[u8], cancel: impl Fn(Wait) -> bool) -> Admission {
         let Some(header) = Header::peek(frame) else {
             return Admission::Violation;
         };
@@ -293,6 +323,9 @@ impl Tickets {
         if table.open.contains_key(&header.tag) {
             return Admission::Violation;
         }
+        if table.kept.is_full() && matches!(header.number, number::READ | number::WRITE) {
+            return Admission::Hold;
+        }
         let admission = match header.number {
             number::FLUSH => table.admit_flush(header, frame, cancel),
             number::CLUNK | number::REMOVE => table.admit_last(header, frame),
@@ -305,36 +338,6 @@ impl Tickets {
     fn note(&self, table: &Table) {
         self.has_ready
             .store(!table.ready.is_empty(), Ordering::Release);
-    }
-
-    pub(super) fn take_ready(&self) -> Option<(Ticket, Vec<u8>)> {
-        if !self.has_ready.load(Ordering::Acquire) {
-            return None;
-        }
-        let mut table = locked(&self.table);
-        let ready = table.ready.pop_front();
-        self.note(&table);
-        ready
-    }
-
-    /// Marks a request as waiting for a lock. False when it was given up before.
-    pub(super) fn park(&self, ticket: Ticket, wait: WaitId) -> bool {
-        let mut table = locked(&self.table);
-        let Some(entry) = table
-            .open
-            .get_mut(&ticket.tag)
-            .filter(|entry| entry.seq == ticket.seq)
-        else {
-            return true;
-        };
-        if entry.silent || !entry.flushes.is_empty() {
-            return false;
-        }
-        entry.state = State::Parked(wait);
-        // A clunk does not wait for a lock that may never come.
-        table.promote();
-        self.note(&table);
-        true
     }
 
     pub(super) fn retire(&self, ticket: Ticket) -> Retired {
@@ -364,7 +367,7 @@ impl Tickets {
         }
     }
 
-    pub(super) fn close(&self, cancel: impl Fn(WaitId) -> bool) {
+    pub(super) fn close(&self, cancel: impl Fn(Wait) -> bool) {
         let mut table = locked(&self.table);
         table.closed = true;
         table.version = None;

@@ -8,11 +8,13 @@ mod handle;
 pub(crate) mod identity;
 mod limits;
 mod stat;
+mod writeout;
 mod xattr;
 
 pub use handle::generation;
 pub use limits::raise_descriptor_limit;
-pub use stat::{FileId, Stat, Time, stat, stat_entry};
+pub use stat::{FileId, Stat, Time, identify_entry, stat, stat_entry};
+pub use writeout::start_writeout;
 pub use xattr::{XattrTarget, xattr_get, xattr_list, xattr_remove, xattr_set};
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};

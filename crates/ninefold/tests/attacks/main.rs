@@ -10,5 +10,6 @@ mod depth;
 mod descriptors;
 mod races;
 mod streams;
+mod throttled;
 mod vanish;
 mod vectors;

@@ -57,6 +57,11 @@ impl Server {
 
     /// Runs it behind the words of `wrap` on a folder that is filled before.
     pub fn with(wrap: &[&str], threads: &str, fill: impl FnOnce(&Path)) -> Self {
+        Self::with_options(wrap, &[threads], fill)
+    }
+
+    /// The same with the number of threads and what else is to be set.
+    pub fn with_options(wrap: &[&str], options: &[&str], fill: impl FnOnce(&Path)) -> Self {
         let top = tempfile::tempdir().expect("a temporary directory");
         let dir = top.path().join("export");
         fs::create_dir(&dir).expect("the folder to share");
@@ -67,7 +72,7 @@ impl Server {
         let mut command = Command::new(words.next().expect("a program"));
         command.args(words).arg(&dir).arg(top.path().join("socket"));
         let mut child = command
-            .arg(threads)
+            .args(options)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

@@ -60,6 +60,12 @@ impl Outlet for Wire {
     fn complete(&self, ticket: Ticket, reply: &[u8]) {
         self.finish(ticket, reply);
     }
+
+    fn resume(&self, ticket: Ticket) {
+        if let Some(session) = self.session.get().and_then(Weak::upgrade) {
+            session.resume(ticket);
+        }
+    }
 }
 
 /// A request as one frame.

@@ -11,7 +11,7 @@ use crate::share::{Share, one_of_each};
 use crate::verbs::{Entry, RDONLY};
 
 /// All entries of an open directory, `count` bytes at a time.
-fn list(client: &mut Client, fid: u32, count: u32) -> Vec<Entry> {
+pub fn list(client: &mut Client, fid: u32, count: u32) -> Vec<Entry> {
     let mut all: Vec<Entry> = Vec::new();
     loop {
         let offset = all.last().map_or(0, |entry| entry.offset);
@@ -189,4 +189,18 @@ fn only_open_directories_are_listed() {
     fs::remove_dir_all(share.path("dir")).expect("a removal");
     let gone = client.readdir(1, 0, 4096);
     assert!(gone == Ok(vec![]) || gone == Err(Errno::NOENT), "{gone:?}");
+}
+
+#[test]
+fn a_directory_moved_out_lists_no_parent() {
+    let share = Share::new();
+    fs::create_dir(share.outside("secret")).expect("a directory");
+    share.mkdir("dir");
+    let mut client = share.client();
+    let dir = client.find(1, "dir").path;
+    client.lopen(1, RDONLY).expect("an open");
+    fs::rename(share.path("dir"), share.outside("secret/moved")).expect("a move");
+    let entries = list(&mut client, 1, 4096);
+    assert_eq!(names(&entries), BTreeSet::from([".", ".."]));
+    assert!(entries.iter().all(|entry| entry.qid.path == dir));
 }

@@ -39,17 +39,22 @@ impl Share {
 
     /// A folder that is filled before it is served.
     pub fn with(security_model: SecurityModel, readonly: bool, fill: impl Fn(&Path)) -> Self {
+        let options = ExportOptions {
+            readonly,
+            ..ExportOptions::new(security_model)
+        };
+        Self::with_options(&options, fill)
+    }
+
+    /// The same with any options.
+    pub fn with_options(options: &ExportOptions, fill: impl Fn(&Path)) -> Self {
         // As the program does at its start: the mode of a new file is the client's.
         umask(Mode::empty());
         let top = tempfile::tempdir().expect("a temporary directory");
         let root = top.path().join("export");
         fs::create_dir(&root).expect("the folder to share");
         fill(&root);
-        let options = ExportOptions {
-            readonly,
-            ..ExportOptions::new(security_model)
-        };
-        let export = Arc::new(Export::open(&root, &options).expect("an export"));
+        let export = Arc::new(Export::open(&root, options).expect("an export"));
         Self { top, export }
     }
 

@@ -1,6 +1,6 @@
 //! Txattrwalk and Txattrcreate.
 
-use ninefold::{Errno, SecurityModel};
+use ninefold::{Errno, ExportOptions, SecurityModel};
 use ninefold_wire::flags::xattr::{CREATE, REPLACE};
 use rustix::fs::{XattrFlags, getxattr, setxattr};
 
@@ -240,6 +240,38 @@ fn limits() {
     assert_eq!(set(&mut client, &too_long, b"v", 0), Err(Errno::RANGE));
     assert_eq!(set(&mut client, b"user.a\0b", b"v", 0), Err(Errno::INVAL));
     assert_eq!(get(&mut client, b"user.a\0b"), Err(Errno::INVAL));
+}
+
+#[test]
+fn there_is_room_for_as_many_as_the_export_says() {
+    let share = |max_xattr| {
+        let options = ExportOptions {
+            max_xattr,
+            ..ExportOptions::new(SecurityModel::None)
+        };
+        let share = Share::with_options(&options, one_of_each);
+        host_set(&share, "file", "user.a", b"value").expect("a value");
+        share
+    };
+    let two = share(2);
+    let (mut client, mut other) = (two.client(), two.client());
+    for client in [&mut client, &mut other] {
+        client.find(1, "file");
+        assert_eq!(client.xattrwalk(1, 2, b"user.a"), Ok(5));
+        client.walk(1, 3, &[]).expect("a clone");
+        client.xattrcreate(3, b"user.b", 1, 0).expect("a place");
+        assert_eq!(client.xattrwalk(1, 4, b"user.a"), Err(Errno::NOSPC));
+        client.walk(1, 5, &[]).expect("a clone");
+        let created = client.xattrcreate(5, b"user.b", 1, 0);
+        assert_eq!(created, Err(Errno::NOSPC));
+    }
+    // 0 is no limit.
+    let any = share(0);
+    let mut client = any.client();
+    client.find(1, "file");
+    for fid in 100..1200 {
+        assert_eq!(client.xattrwalk(1, fid, b"user.a"), Ok(5));
+    }
 }
 
 #[test]
