@@ -166,7 +166,9 @@ fn guests() -> Result<Totals> {
     use Suite::{
         Apps, Bigio, Dialects, Fsx, Interop, Lifetime, Locks, Names, Pjdfstest, Readdir, Xattr,
     };
-    let all = vec![Lifetime, Locks, Xattr, Names, Readdir, Fsx, Pjdfstest, Dialects];
+    let all = vec![
+        Lifetime, Locks, Xattr, Names, Readdir, Fsx, Pjdfstest, Dialects,
+    ];
     let kept = vec![Pjdfstest, Xattr, Fsx];
     guest::run_jobs(
         &[
