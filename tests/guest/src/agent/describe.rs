@@ -81,3 +81,36 @@ fn line(place: &Place) -> Result<(String, FileType), Errno> {
     }
     Ok((line, kind))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+    use crate::agent::place::Root;
+
+    fn describe(directory: &std::path::Path) -> String {
+        let root = Root::open(directory).unwrap();
+        let text = tree(&root.place(b".").unwrap()).unwrap();
+        String::from_utf8(text).unwrap()
+    }
+
+    #[test]
+    fn every_change_shows() {
+        let directory =
+            std::env::temp_dir().join(format!("ninefold-describe-{}", std::process::id()));
+        std::fs::create_dir_all(directory.join("sub")).unwrap();
+        let file = directory.join("sub/a b");
+        std::fs::write(&file, "content").unwrap();
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o640)).unwrap();
+        let before = describe(&directory);
+        assert!(before.contains("\nsub/a%20b 100640 "), "{before}");
+        assert!(before.ends_with(" links=1 content\n"), "{before}");
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
+        let changed = describe(&directory);
+        assert_ne!(changed, before);
+        std::fs::write(&file, "CONTENT").unwrap();
+        assert_ne!(describe(&directory), changed);
+        std::fs::remove_dir_all(directory).unwrap();
+    }
+}

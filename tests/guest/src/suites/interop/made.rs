@@ -186,5 +186,5 @@ fn specials() -> Vec<Case> {
             &["device 20640 0:0 0:0"],
         ),
     ];
-    cases.map(|case| case.but(NO_SPECIAL)).to_vec()
+    cases.map(|case| case.but(NO_SPECIAL)).into()
 }

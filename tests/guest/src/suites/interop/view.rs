@@ -132,3 +132,26 @@ fn attributes(path: &Path, summary: &mut String, rest: &mut String) -> Result<()
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_difference_is_named() {
+        let directory = std::env::temp_dir().join(format!("ninefold-view-{}", std::process::id()));
+        std::fs::create_dir_all(directory.join("sub")).unwrap();
+        std::fs::write(directory.join("sub/file"), "content").unwrap();
+        let before = Tree::take(&directory).unwrap();
+        assert_eq!(before.lines().len(), 2);
+        before.same(&Tree::take(&directory).unwrap()).unwrap();
+        std::fs::write(directory.join("sub/file"), "CONTENT").unwrap();
+        let after = Tree::take(&directory).unwrap();
+        let error = before.same(&after).unwrap_err().to_string();
+        assert!(error.starts_with("sub/file: "), "{error}");
+        std::fs::remove_file(directory.join("sub/file")).unwrap();
+        let less = Tree::take(&directory).unwrap();
+        assert!(after.same(&less).is_err() && less.same(&after).is_err());
+        std::fs::remove_dir_all(directory).unwrap();
+    }
+}

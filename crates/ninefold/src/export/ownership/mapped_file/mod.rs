@@ -21,7 +21,9 @@ use super::attributes::{self, Attributes, SetIdCount};
 use super::stripes::Stripes;
 use super::{At, HostModes, MadeFile, New, Owner, Ownership, Steady, host, placeholder, same_name};
 use crate::export::{Export, Node, OpenFile};
-use crate::sys::{self, Result, Stat};
+use crate::sys::{self, Result, Stat, XattrTarget};
+
+const ACCESS_ACL: &[u8] = b"system.posix_acl_access";
 
 /// How often others may be quicker while metadata is made.
 const ATTEMPTS: usize = 16;
@@ -269,7 +271,10 @@ impl Ownership for MappedFile {
 
     fn make_symlink(&self, at: At<'_>, target: &[u8], owner: Owner) -> Result<Stat> {
         let _making = self.entries.change(at.0.id());
-        placeholder::make_link(at, self.modes, target)?;
+        let fd = placeholder::make_link(at, self.modes, target)?;
+        // A file inherits an ACL from its directory, a symbolic link has none. There may be none to
+        // remove, or no such thing here.
+        let _ = sys::xattr_remove(XattrTarget::Open(fd.as_fd()), ACCESS_ACL);
         let new = Attributes::new(owner, FileType::Symlink, 0o777, None);
         Ok(self.complete_new(at, new)?.1)
     }
