@@ -31,9 +31,16 @@ const TEXT_MAX: usize = 64 << 10;
 /// What one read is expected to get.
 const TEXT_USUAL: usize = 512;
 
-/// Whether a name is one of those that belong to the server.
+/// Whether a name is one of those that belong to the server, in whatever case: a file system that
+/// folds cases would find them by it.
 pub(super) fn is_own(name: &[u8]) -> bool {
-    name == DIR || name == ROOT
+    // Quick: few names begin so, and no letter is another case of a dot.
+    if name.first() != DIR.first() {
+        return false;
+    }
+    let upper = |name: &[u8]| String::from_utf8_lossy(name).to_uppercase();
+    let folded = upper(name);
+    folded == upper(DIR) || folded == upper(ROOT)
 }
 
 fn own_name(name: &'static [u8]) -> Result<Name<'static>> {
@@ -330,5 +337,34 @@ pub(super) fn of_host(stat: &Stat) -> Attributes {
         gid: Some(stat.gid),
         mode: Some(stat.mode),
         rdev: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn own_names_in_any_case() {
+        for name in [
+            ".virtfs_metadata",
+            ".virtfs_metadata_root",
+            ".VIRTFS_METADATA",
+            ".Virtfs_Metadata_Root",
+            ".virtf\u{17f}_metadata",
+        ] {
+            assert!(is_own(name.as_bytes()), "{name}");
+        }
+        for name in [
+            "",
+            ".",
+            "..",
+            "virtfs_metadata",
+            ".virtfs_metadat",
+            ".virtfs_metadata_",
+            ".x",
+        ] {
+            assert!(!is_own(name.as_bytes()), "{name}");
+        }
     }
 }
