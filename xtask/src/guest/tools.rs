@@ -49,10 +49,13 @@ impl Published {
                 "--quiet",
                 "--no-track",
             ]);
+            // What their authors want for programs that are used every day takes minutes here.
             install
                 .arg("--root")
                 .arg(dir)
-                .env("CARGO_TARGET_DIR", dir.join("build"));
+                .env("CARGO_TARGET_DIR", dir.join("build"))
+                .env("CARGO_PROFILE_RELEASE_LTO", "off")
+                .env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16");
             process::run(&format!("cargo install {name}"), &install, LIMIT)?;
             Ok(std::fs::remove_dir_all(dir.join("build"))?)
         })?;
