@@ -9,13 +9,19 @@ use std::cell::Cell;
 
 use rustix::io::Errno;
 use rustix::process::{getegid, geteuid};
-use rustix::thread::{CapabilitySets, capabilities, set_capabilities};
+use rustix::thread::{CapabilitySet, CapabilitySets, capabilities, set_capabilities};
 
 use super::Result;
 
 thread_local! {
     /// The identity this thread last took; none before the first.
     static TAKEN: Cell<Option<(u32, u32)>> = const { Cell::new(None) };
+}
+
+/// Whether this thread may act for others at all.
+pub fn may_take() -> bool {
+    let needed = CapabilitySet::SETUID | CapabilitySet::SETGID;
+    capabilities(None).is_ok_and(|sets| sets.effective.contains(needed))
 }
 
 /// Makes what this thread creates from now on belong to `uid` and `gid`; none is the server's own.

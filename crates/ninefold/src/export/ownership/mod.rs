@@ -37,8 +37,8 @@ pub struct Owner {
 pub enum SecurityModel {
     /// Everything is on the host what it is for the client. Needs root to be of use.
     Passthrough,
-    /// As passthrough, except that new objects belong to the server and a change of owner that
-    /// the host does not permit is ignored.
+    /// As passthrough, except that what the host does not permit of owners is ignored: new objects
+    /// then belong to the server, and changed ones stay whose they are.
     None,
     /// Owner, mode, type and device number are kept in extended attributes `user.virtfs.*`; on the
     /// host there are only regular files and directories of the server's own.
@@ -62,7 +62,7 @@ impl SecurityModel {
         };
         match self {
             Self::Passthrough => Box::new(passthrough::Passthrough),
-            Self::None => Box::new(none::None),
+            Self::None => Box::new(none::None::new()),
             Self::MappedXattr => Box::new(mapped_xattr::MappedXattr::new(modes)),
             Self::MappedFile => Box::new(mapped_file::MappedFile::new(modes)),
         }
