@@ -119,9 +119,16 @@ impl Share {
         self.path(name).symlink_metadata().is_ok()
     }
 
-    /// Permission bits with the set-id and sticky ones.
+    /// Permission bits with the set-id and sticky ones, on the host.
     pub fn mode(&self, name: &str) -> u32 {
         self.stat(name).mode() & 0o7777
+    }
+
+    /// The same as a client sees it, whatever the host has.
+    pub fn shown_mode(&self, name: &str) -> u32 {
+        let mut client = self.client();
+        client.find(1, name);
+        client.getattr(1, 0x7ff).expect("attributes").mode & 0o7777
     }
 }
 

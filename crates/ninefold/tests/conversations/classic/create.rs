@@ -23,7 +23,7 @@ fn a_file_is_made_and_open() {
         assert_eq!(client.read(1, 0, 99).as_deref(), Ok(&b"content"[..]));
         assert_eq!(client.stat(1).expect("a stat").name, "new");
         assert_eq!(share.read("new"), b"content");
-        assert_eq!(share.mode("new"), 0o640);
+        assert_eq!(share.shown_mode("new"), 0o640);
         assert_eq!(client.create(1, "x", 0o644, 0).map(drop), Err(Errno::INVAL));
     }
 }
@@ -38,7 +38,7 @@ fn a_directory_is_made_and_open_for_reading() {
             let made = client.create_at_root(1, name, dm::DIR | 0o750, mode);
             assert_eq!(made.expect("a directory").kind, qid::DIR);
             assert!(share.stat(name).is_dir());
-            assert_eq!(share.mode(name), 0o750);
+            assert_eq!(share.shown_mode(name), 0o750);
             if dialect == Dialect::Linux {
                 assert_eq!(client.readdir(1, 0, 4096).expect("entries").len(), 2);
             } else {
@@ -65,7 +65,7 @@ fn special_bits_are_the_hosts() {
             client
                 .create_at_root(1, name, bit | 0o711, bits::READ)
                 .expect(name);
-            assert_eq!(share.mode(name), host, "{name}");
+            assert_eq!(share.shown_mode(name), host, "{name}");
             assert_eq!(client.stat(1).expect("a stat").mode, bit | 0o711);
             client.clunk(1).expect("a clunk");
         }
@@ -235,14 +235,17 @@ fn the_directory_is_the_mask_of_9p2000() {
         client
             .create_at_root(3, "run", 0o777, bits::READ)
             .expect("a file");
-        assert_eq!((share.mode("file"), share.mode("dir")), (file, dir));
+        assert_eq!(
+            (share.shown_mode("file"), share.shown_mode("dir")),
+            (file, dir)
+        );
         // Of a file the right to execute is not masked. Source: create(5).
         let run = if dialect == Dialect::Legacy {
             0o751
         } else {
             0o777
         };
-        assert_eq!(share.mode("run"), run);
+        assert_eq!(share.shown_mode("run"), run);
     }
 }
 

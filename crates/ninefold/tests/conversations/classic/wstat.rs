@@ -41,11 +41,11 @@ fn one_thing_at_a_time() {
         client
             .wstat(1, Stat { mode: set_id, ..no })
             .expect("a chmod");
-        assert_eq!(share.mode("file"), 0o4755);
+        assert_eq!(share.shown_mode("file"), 0o4755);
         client
             .wstat(1, Stat { mode: 0o600, ..no })
             .expect("a chmod");
-        assert_eq!(share.mode("file"), 0o600);
+        assert_eq!(share.shown_mode("file"), 0o600);
         client
             .wstat(1, Stat { length: 3, ..no })
             .expect("a truncation");
@@ -83,7 +83,7 @@ fn one_thing_at_a_time() {
             .expect("a rename");
         assert!(share.exists("moved") && !share.exists("file"));
         assert_eq!(client.stat(1).expect("a stat").name, "moved");
-        assert_eq!(share.mode("moved"), 0o600);
+        assert_eq!(share.shown_mode("moved"), 0o600);
     }
 }
 
@@ -256,7 +256,7 @@ fn specials_have_a_mode_and_no_length() {
     client.find(2, "link");
     let mode = dm::NAMED_PIPE | 0o600;
     client.wstat(1, Stat { mode, ..no }).expect("a chmod");
-    assert_eq!(share.mode("fifo"), 0o600);
+    assert_eq!(share.shown_mode("fifo"), 0o600);
     assert_eq!(
         client.wstat(1, Stat { mode: 0o644, ..no }),
         Err(Errno::INVAL)
@@ -350,6 +350,6 @@ fn all_happens_or_nothing() {
         client.wstat(1, change).expect("all of it");
         let after = share.stat("moved");
         assert_eq!((after.atime(), after.mtime(), after.size()), (1, 2, 0));
-        assert_eq!(share.mode("moved"), 0o4700);
+        assert_eq!(share.shown_mode("moved"), 0o4700);
     }
 }
