@@ -167,6 +167,8 @@ fn guests() -> Result<Totals> {
     use Suite::{
         Apps, Bigio, Dialects, Fsx, Interop, Lifetime, Locks, Names, Pjdfstest, Readdir, Xattr,
     };
+    // Linux 6.12 never ends a read of a file that another client has made shorter (netfs asks again and
+    // again for what is behind the end): bigio, which does that, is for 6.1.
     let all = vec![
         Lifetime, Locks, Xattr, Names, Readdir, Fsx, Pjdfstest, Dialects,
     ];
@@ -176,12 +178,13 @@ fn guests() -> Result<Totals> {
             by_root(V6_1, Passthrough, all.clone()),
             by_root(V6_12, Passthrough, all),
             by_nobody(V6_1, MappedXattr, vec![Apps, Pjdfstest, Xattr, Fsx]),
-            by_root(V6_12, Passthrough, vec![Apps, Bigio]),
+            by_root(V6_12, Passthrough, vec![Apps]),
             by_nobody(V6_1, None, vec![Apps]),
             by_nobody(V6_12, MappedFile, kept.clone()),
             by_root(V6_1, MappedFile, vec![Interop]),
             by_root(V6_1, MappedXattr, vec![Interop]),
             by_root(V6_1, None, kept),
+            by_root(V6_1, Passthrough, vec![Bigio]),
             by_root(V6_1, None, vec![Interop]),
             by_root(V6_1, Passthrough, vec![Interop]),
         ],
