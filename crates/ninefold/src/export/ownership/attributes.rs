@@ -35,6 +35,11 @@ impl Attributes {
         }
     }
 
+    /// What a regular file of the host is with them.
+    pub(super) fn file_type(self) -> FileType {
+        FileType::from_raw_mode(joined(libc::S_IFREG, self.mode.unwrap_or(libc::S_IFREG)))
+    }
+
     /// Puts them in the place of the host's.
     pub(super) fn overlay(self, stat: &mut Stat) {
         stat.uid = self.uid.unwrap_or(stat.uid);

@@ -5,6 +5,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use rustix::fs::{FileType, OFlags};
 use rustix::io::{self, Errno};
 
+use super::attributes::Attributes;
 use super::{At, HostModes, host};
 use crate::export::Node;
 use crate::sys::{self, Result};
@@ -18,6 +19,13 @@ pub(super) fn entry_type(host: FileType) -> FileType {
         FileType::RegularFile => FileType::Unknown,
         known => known,
     }
+}
+
+/// Takes away again what was made to have these attributes. The first error is the one to report,
+/// not one of this.
+pub(super) fn take_back(at: At<'_>, new: Attributes) {
+    let kind = new.mode.map(FileType::from_raw_mode);
+    let _ = host::unlink(at, kind == Some(FileType::Directory));
 }
 
 /// An empty file that did not exist.

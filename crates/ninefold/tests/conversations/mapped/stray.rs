@@ -1,7 +1,7 @@
 //! Metadata that is something else: links, directories, FIFOs, of the host's or of an attacker.
 
 use std::fs;
-use std::os::unix::fs::{MetadataExt, symlink};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, symlink};
 use std::path::Path;
 
 use ninefold::Errno;
@@ -53,6 +53,19 @@ fn is_ignored(share: &Share, client: &mut Client, errno: Errno) {
     client.clunk(1).expect("a clunk");
 }
 
+/// A FIFO in the place of metadata has no reader, though a fid of its object is held.
+fn is_never_opened(share: &Share, client: &mut Client) {
+    client.find(1, "file");
+    let fifo = share.path(&beside("file"));
+    let opened = fs::OpenOptions::new()
+        .write(true)
+        .custom_flags(libc::O_NONBLOCK)
+        .open(fifo);
+    let refused = opened.map_err(|error| error.raw_os_error());
+    assert!(matches!(refused, Err(Some(libc::ENXIO))), "{refused:?}");
+    client.clunk(1).expect("a clunk");
+}
+
 #[test]
 fn in_the_place_of_a_file() {
     let share = by_file();
@@ -68,6 +81,7 @@ fn in_the_place_of_a_file() {
         mknodat(CWD, path, FileType::Fifo, mode, 0).expect("a FIFO");
     });
     is_ignored(&share, &mut client, Errno::NXIO);
+    is_never_opened(&share, &mut client);
     put(&share, "file", |path| {
         fs::create_dir(path).expect("a directory");
     });

@@ -24,7 +24,7 @@ const ROOT: &[u8] = b".virtfs_metadata_root";
 
 const DIR_MODE: Mode = Mode::RWXU;
 const FILE_MODE: Mode = Mode::RUSR.union(Mode::WUSR);
-const READ: OFlags = OFlags::RDONLY.union(OFlags::NONBLOCK).union(OFlags::NOCTTY);
+const READ: OFlags = OFlags::RDONLY.union(OFlags::NOCTTY);
 
 /// QEMU's are at most 80 bytes. What stands behind this many is not read.
 const TEXT_MAX: usize = 64 << 10;
@@ -55,7 +55,12 @@ pub(super) struct Slot<'a> {
 
 /// The metadata file of an entry, for reading; nothing when it has none or none that can be one.
 pub(super) fn find((dir, name): At<'_>) -> Result<Option<OwnedFd>> {
-    found(sys::open_entry_in(dir.fd(), own_name(DIR)?, name, READ))
+    found(sys::open_entry_in(
+        dir.fd(),
+        own_name(DIR)?,
+        name,
+        OFlags::PATH,
+    ))
 }
 
 /// The same of the export's root.
@@ -63,12 +68,18 @@ pub(super) fn find_root(root: &Node) -> Result<Option<OwnedFd>> {
     found(sys::open_entry(
         root.fd(),
         own_name(ROOT)?,
-        READ,
+        OFlags::PATH,
         Mode::empty(),
     ))
 }
 
-fn found(opened: Result<OwnedFd>) -> Result<Option<OwnedFd>> {
+/// Opens what was found if it is a regular file. To open anything else could wait, or do anything:
+/// a client of another security model may have put a device there.
+fn found(named: Result<OwnedFd>) -> Result<Option<OwnedFd>> {
+    let opened = named.and_then(|fd| match sys::stat(fd.as_fd())?.file_type() {
+        FileType::RegularFile => sys::reopen(fd.as_fd(), READ),
+        _ => Err(Errno::NXIO),
+    });
     match opened {
         Ok(fd) => Ok(Some(fd)),
         // That this server cannot know would fail every look at the object.

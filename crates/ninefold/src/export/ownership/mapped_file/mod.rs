@@ -72,10 +72,14 @@ impl MappedFile {
         Ok(found.map(|fd| node.keep_metadata(fd)))
     }
 
+    fn kept(&self, metadata: &OwnedFd, node: &Node) -> Result<Attributes> {
+        let _steady = self.objects.look(node.id());
+        hidden::read(metadata.as_fd())
+    }
+
     fn overlay(&self, metadata: Option<&OwnedFd>, node: &Node, stat: &mut Stat) -> Result<()> {
         if let Some(metadata) = metadata {
-            let _steady = self.objects.look(node.id());
-            hidden::read(metadata.as_fd())?.overlay(stat);
+            self.kept(metadata, node)?.overlay(stat);
         }
         if node.is_dir() && stat.nlink > 2 && hidden::has_dir(node)? {
             stat.nlink -= 1;
@@ -185,11 +189,7 @@ impl MappedFile {
             Ok((metadata, stat))
         });
         if done.is_err() {
-            let directory = new
-                .mode
-                .is_some_and(|mode| FileType::from_raw_mode(mode) == FileType::Directory);
-            // The first error is the one to report.
-            let _ = host::unlink(at, directory);
+            placeholder::take_back(at, new);
             let _ = hidden::remove(at);
         }
         done
@@ -227,9 +227,10 @@ impl Ownership for MappedFile {
         if node.file_type() != FileType::RegularFile {
             return Ok(node.file_type());
         }
-        let mut stat = sys::stat(node.fd())?;
-        self.complete(export, node, &mut stat)?;
-        Ok(stat.file_type())
+        match self.metadata(export, node)? {
+            Some(metadata) => Ok(self.kept(&metadata, node)?.file_type()),
+            None => Ok(FileType::RegularFile),
+        }
     }
 
     fn create_file(&self, at: At<'_>, flags: OFlags, new: New) -> Result<MadeFile> {

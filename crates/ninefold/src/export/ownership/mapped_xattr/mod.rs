@@ -52,11 +52,7 @@ impl MappedXattr {
                 Ok(stat)
             }
             Err(errno) => {
-                let directory = new
-                    .mode
-                    .is_some_and(|mode| FileType::from_raw_mode(mode) == FileType::Directory);
-                // The first error is the one to report.
-                let _ = host::unlink(at, directory);
+                placeholder::take_back(at, new);
                 Err(errno)
             }
         }
@@ -97,9 +93,7 @@ impl Ownership for MappedXattr {
         if node.file_type() != FileType::RegularFile {
             return Ok(node.file_type());
         }
-        let mut stat = sys::stat(node.fd())?;
-        read(node)?.overlay(&mut stat);
-        Ok(stat.file_type())
+        Ok(read(node)?.file_type())
     }
 
     fn create_file(&self, at: At<'_>, flags: OFlags, new: New) -> Result<MadeFile> {
