@@ -9,6 +9,8 @@ mod client;
 mod create;
 mod dir;
 mod flush;
+mod foreign;
+mod hostlock;
 mod io;
 mod lock;
 mod malformed;
