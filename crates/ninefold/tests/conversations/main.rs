@@ -13,6 +13,7 @@ mod foreign;
 mod hostlock;
 mod io;
 mod lock;
+mod lockmodel;
 mod malformed;
 mod mapped;
 mod multidevs;
