@@ -57,7 +57,7 @@ fn record(kind: libc::c_int, start: u64, length: u64) -> Result<libc::flock> {
 /// descriptor had there is replaced; when it fails, nothing has changed. Does not wait.
 ///
 /// # Errors
-/// EAGAIN or EACCES when another is in the way, EBADF when the descriptor is not open for it
+/// EAGAIN when another is in the way, EBADF when the descriptor is not open for it
 /// (an exclusive lock needs one that writes), else the errno of fcntl(2).
 pub fn lock_range(
     file: BorrowedFd<'_>,

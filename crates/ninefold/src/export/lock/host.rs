@@ -76,6 +76,15 @@ fn is_shortage(errno: Errno) -> bool {
     matches!(errno, Errno::MFILE | Errno::NFILE | Errno::NOMEM)
 }
 
+/// What a host says that cannot lock this file for us, and never will: the file system has no locks,
+/// or another rule than its mode forbids it.
+fn is_refusal(errno: Errno) -> bool {
+    matches!(
+        errno,
+        Errno::NOLCK | Errno::OPNOTSUPP | Errno::INVAL | Errno::NOSYS | Errno::ACCESS | Errno::PERM
+    )
+}
+
 /// The descriptor, or none when the host does not let the file be opened so.
 fn opened(result: Result<OwnedFd>) -> Result<Option<OwnedFd>> {
     match result {
@@ -154,9 +163,7 @@ impl HostLocks {
             return Ok(true);
         };
         match shadow.lock(kind, range, held) {
-            Err(Errno::NOLCK | Errno::OPNOTSUPP | Errno::INVAL | Errno::NOSYS)
-                if !shadow.proven =>
-            {
+            Err(errno) if !shadow.proven && is_refusal(errno) => {
                 *self = Self::Unknown;
                 Ok(true)
             }
@@ -213,18 +220,20 @@ impl Shadow {
         let kind = if self.writes { kind } else { LockKind::Read };
         // One call sets all of it, because nobody else has another lock there: two have the same
         // byte only to read, and then this is to read as well.
-        let done = sys::lock_range(self.fd.as_fd(), Some(kind), range.start, range.length());
-        match done {
+        match sys::lock_range(self.fd.as_fd(), Some(kind), range.start, range.length()) {
             Ok(()) => {
                 self.proven = true;
-                return Ok(true);
+                Ok(true)
             }
-            // What has just been taken; a weaker lock can always be had.
-            Err(_) => self.flock_down(before),
-        }
-        match done {
-            Err(Errno::AGAIN | Errno::ACCESS) => Ok(false),
-            done => done.map(|()| true),
+            Err(errno) => {
+                // What has just been taken; a weaker lock can always be had.
+                self.flock_down(before);
+                if errno == Errno::AGAIN {
+                    Ok(false)
+                } else {
+                    Err(errno)
+                }
+            }
         }
     }
 
