@@ -86,3 +86,26 @@ fn a_waiter_of_one_server_is_woken_by_the_end_of_the_other() {
     assert_eq!(held.expect("an answer"), None, "all but its own is free");
     drop(one);
 }
+
+/// The clock of a server learns from the one who unlocks that the host is to be asked from now on.
+#[test]
+fn a_waiter_behind_a_client_and_then_behind_the_host() {
+    let here = Served::start();
+    let there = here.again();
+    std::fs::write(here.host("file"), "content").expect("a file");
+    let (one, two, host) = (open(&here), open(&here), open(&there));
+    for file in [&one, &host] {
+        let taken = ask(file, LockType::Read, 0, bytes(0, 10));
+        assert_eq!(taken, LockStatus::Granted);
+    }
+    let waiter = std::thread::spawn(move || ask(&two, LockType::Write, lock::BLOCK, bytes(0, 1)));
+    std::thread::sleep(Duration::from_millis(100));
+    let given = ask(&one, LockType::Unlock, 0, bytes(0, 0));
+    assert_eq!(given, LockStatus::Granted);
+    std::thread::sleep(Duration::from_millis(100));
+    assert!(!waiter.is_finished(), "the other server's client reads");
+    let given = ask(&host, LockType::Unlock, 0, bytes(0, 0));
+    assert_eq!(given, LockStatus::Granted);
+    // Not looked at, it would have been told at its end that it is blocked.
+    assert_eq!(waiter.join().expect("a status"), LockStatus::Granted);
+}

@@ -58,7 +58,11 @@ impl Foreigner {
             libc::F_RDLCK => 0,
             _ => 1,
         };
-        Some((kind, found.l_start as u64, found.l_len as u64))
+        Some((
+            kind,
+            found.l_start.unsigned_abs(),
+            found.l_len.unsigned_abs(),
+        ))
     }
 
     /// What others have at one byte: nothing, a lock to read, or one to write.

@@ -275,3 +275,55 @@ fn who_does_not_wait_any_more_is_not_looked_at() {
     assert!(table.cancel(id));
     assert_eq!(table.expire(now), None);
 }
+
+/// Takes a lock for itself alone, now or after a wait. False when it was given up.
+fn own(table: &LockTable, node: &Node, who: u32, within: Duration) -> bool {
+    let (sender, woken) = mpsc::channel();
+    let wait = LockWait {
+        deadline: Instant::now() + within,
+        wake: Box::new(move |how| sender.send(how).unwrap_or(())),
+    };
+    let wanted = (owner(who), LockKind::Write, range(3, 4));
+    match table.lock(node, holder(who), wanted, Some(wait)) {
+        Ok(LockOutcome::Granted) => true,
+        Ok(LockOutcome::Waits(id)) if who % 4 == 0 && table.cancel(id) => false,
+        Ok(LockOutcome::Waits(_)) => woken.recv() == Ok(Woken::Granted),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn threads_exclude_each_other_and_leave_nothing() {
+    const THREADS: u32 = 8;
+    let stage = Stage::new();
+    let owners: Vec<AtomicU64> = (0..FILES).map(|_| AtomicU64::new(0)).collect();
+    let running = AtomicU64::new(THREADS.into());
+    std::thread::scope(|scope| {
+        let (stage, owners, running) = (&stage, &owners, &running);
+        for who in 1..=THREADS {
+            scope.spawn(move || {
+                for round in 0..300 {
+                    let file = round % 3;
+                    let (table, node) = (stage.table(), &stage.nodes[file]);
+                    if own(table, node, who, Duration::from_millis(u64::from(who))) {
+                        assert_eq!(owners[file].swap(who.into(), Ordering::SeqCst), 0);
+                        std::thread::yield_now();
+                        assert_eq!(owners[file].swap(0, Ordering::SeqCst), u64::from(who));
+                    }
+                    table.release(node.id(), holder(who));
+                }
+                running.fetch_sub(1, Ordering::SeqCst);
+            });
+        }
+        scope.spawn(move || {
+            while running.load(Ordering::SeqCst) > 0 {
+                stage.table().expire(Instant::now());
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        });
+    });
+    let table = stage.table();
+    assert_eq!(table.agenda.next(), None);
+    assert!(table.shards.iter().all(|shard| locked(shard).is_empty()));
+    assert_eq!(table.tally.of(1), 0);
+}
