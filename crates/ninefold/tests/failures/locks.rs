@@ -5,11 +5,14 @@ use std::fs;
 use ninefold_client::Connection;
 use ninefold_client::wire::flags::lock::{BLOCKED, SUCCESS};
 use ninefold_client::wire::{LockRange, Reply, Request};
+use rustix::fs::{FlockOperation, fcntl_lock};
+use rustix::io::Errno;
 
 use crate::common::{Server, open};
 use crate::inject::{Calls, can_attach};
 
 const RDWR: u32 = 2;
+const READ: u8 = 0;
 const WRITE: u8 = 1;
 const UNLOCK: u8 = 2;
 
@@ -89,6 +92,7 @@ fn what_the_host_fails_to_do_is_an_error_and_leaves_nothing() {
         ("fcntl:error=EIO", 0, 5),
         ("openat:error=EMFILE", 10, 37),
         ("openat:error=ENFILE", 10, 37),
+        ("openat:error=EIO", 10, 5),
     ] {
         let mut stage = Stage::new();
         let fds = stage.server.extra_fds();
@@ -104,9 +108,51 @@ fn a_host_that_could_lock_before_must_not_be_passed_over() {
     if !can_attach() {
         return;
     }
-    let mut stage = Stage::new();
-    assert_eq!(stage.lock(0, WRITE, 10), Ok(SUCCESS));
-    assert_eq!(stage.lock_while("fcntl:error=ENOLCK", 20), Err(37));
-    assert_eq!(stage.lock(1, WRITE, 10), Ok(BLOCKED));
-    assert_eq!(stage.lock(0, WRITE, 20), Ok(SUCCESS));
+    for (before, how) in [
+        (WRITE, "fcntl:error=ENOLCK"),
+        // A shared lock is to move to a descriptor that writes.
+        (READ, "openat:error=EMFILE"),
+        (READ, "fcntl:error=ENOLCK"),
+    ] {
+        let mut stage = Stage::new();
+        assert_eq!(stage.lock(0, before, 10), Ok(SUCCESS));
+        assert_eq!(stage.lock_while(how, 20), Err(37), "{how}");
+        assert_eq!(stage.lock(1, WRITE, 10), Ok(BLOCKED), "{how}");
+        assert_eq!(stage.lock(0, WRITE, 20), Ok(SUCCESS), "{how}");
+        // Exclusive for the host too.
+        let file = fs::File::open(stage.server.path("file")).expect("the file");
+        let mine = fcntl_lock(&file, FlockOperation::NonBlockingLockShared);
+        assert_eq!(mine, Err(Errno::AGAIN), "{how}");
+    }
+}
+
+/// A lock that nobody else wants is opened, set and closed: closing gives it back.
+#[test]
+fn a_lock_costs_few_calls() {
+    if !can_attach() {
+        return;
+    }
+    let of_bytes = [
+        ("openat(", 1),
+        ("F_OFD_SETLK", 1),
+        ("flock(", 0),
+        ("fstatfs(", 0),
+    ];
+    let of_all = [
+        ("openat(", 1),
+        ("F_OFD_SETLK", 1),
+        ("flock(", 1),
+        ("fstatfs(", 1),
+    ];
+    for (length, expected) in [(10, of_bytes), (0, of_all)] {
+        let mut stage = Stage::new();
+        let calls = Calls::record(&stage.server);
+        assert_eq!(stage.lock(0, WRITE, length), Ok(SUCCESS));
+        assert_eq!(stage.lock(0, UNLOCK, length), Ok(SUCCESS));
+        let trace = calls.end();
+        for (call, count) in expected {
+            let made = trace.lines().filter(|line| line.contains(call)).count();
+            assert_eq!(made, count, "{call} {trace}");
+        }
+    }
 }

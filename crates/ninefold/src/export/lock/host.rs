@@ -70,12 +70,6 @@ enum Flocks {
     Unused,
 }
 
-/// What is missing when a descriptor cannot be opened: then a lock cannot be kept, which is no
-/// matter of the file.
-fn is_shortage(errno: Errno) -> bool {
-    matches!(errno, Errno::MFILE | Errno::NFILE | Errno::NOMEM)
-}
-
 /// What a host says that cannot lock this file for us, and never will: the file system has no locks,
 /// or another rule than its mode forbids it.
 fn is_refusal(errno: Errno) -> bool {
@@ -85,13 +79,22 @@ fn is_refusal(errno: Errno) -> bool {
     )
 }
 
-/// The descriptor, or none when the host does not let the file be opened so.
+/// The descriptor, or none when the host does not let the file be opened so, or cannot find it
+/// without a name.
 fn opened(result: Result<OwnedFd>) -> Result<Option<OwnedFd>> {
     match result {
         Ok(fd) => Ok(Some(fd)),
-        Err(errno) if is_shortage(errno) => Err(Errno::NOLCK),
-        Err(Errno::INTR) => Err(Errno::INTR),
-        Err(_) => Ok(None),
+        Err(
+            Errno::ACCESS
+            | Errno::PERM
+            | Errno::ROFS
+            | Errno::TXTBSY
+            | Errno::NOENT
+            | Errno::STALE
+            | Errno::OPNOTSUPP,
+        ) => Ok(None),
+        Err(Errno::MFILE | Errno::NFILE | Errno::NOMEM) => Err(Errno::NOLCK),
+        Err(errno) => Err(errno),
     }
 }
 
@@ -120,7 +123,7 @@ impl HostLocks {
     /// Opens the shadow, if that has not been done.
     ///
     /// # Errors
-    /// ENOLCK when the server has no descriptors left.
+    /// ENOLCK when the server has no descriptors left, else the errno of a host that failed.
     pub(super) fn open(&mut self, node: &Node, kind: LockKind, may_write: bool) -> Result<()> {
         if !matches!(self, Self::Unopened) {
             return Ok(());
@@ -210,8 +213,9 @@ impl Shadow {
         range: Range,
         held: impl FnOnce() -> Vec<Range>,
     ) -> Result<bool> {
-        if kind == LockKind::Write && std::mem::take(&mut self.may_write) {
+        if kind == LockKind::Write && self.may_write {
             self.reopen(held())?;
+            self.may_write = false;
         }
         let before = self.flock;
         if range == Range::WHOLE && !self.flock_up(kind) {
@@ -244,18 +248,15 @@ impl Shadow {
         let Some(fd) = opened(sys::reopen(self.fd.as_fd(), flags))? else {
             return Ok(());
         };
-        let mut moved = true;
         for range in super::range::union(held) {
             let kind = Some(LockKind::Read);
-            moved &= sys::lock_range(fd.as_fd(), kind, range.start, range.length()).is_ok();
+            sys::lock_range(fd.as_fd(), kind, range.start, range.length())?;
         }
-        if self.flock.is_some() {
-            moved &= rustix::fs::flock(&fd, FlockOperation::NonBlockingLockShared).is_ok();
+        if let Some(kind) = self.flock {
+            flock(&fd, kind)?;
         }
-        if moved {
-            self.fd = fd;
-            self.writes = true;
-        }
+        self.fd = fd;
+        self.writes = true;
         Ok(())
     }
 

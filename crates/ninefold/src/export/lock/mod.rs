@@ -195,7 +195,7 @@ impl LockTable {
     ///
     /// # Errors
     /// ENOLCK when the file or the session has too many locks already or the server no descriptor
-    /// left, else the errno of the host's fcntl(2).
+    /// left, else the errno of a host that failed.
     pub fn lock(
         &self,
         node: &Node,
@@ -259,7 +259,7 @@ impl LockTable {
     /// A lock that is in the way of such a request: another client's, else one of the host's.
     ///
     /// # Errors
-    /// ENOLCK when the server has no descriptor left to ask the host.
+    /// ENOLCK when the server has no descriptor left, else the errno of a host that failed.
     pub fn test(
         &self,
         node: &Node,
