@@ -97,7 +97,8 @@ fn what_the_host_fails_to_do_is_an_error_and_leaves_nothing() {
         let mut stage = Stage::new();
         let fds = stage.server.extra_fds();
         assert_eq!(stage.lock_while(how, length), Err(errno), "{how}");
-        assert_eq!(stage.server.extra_fds(), fds, "{how}");
+        // When descriptors are short, some that are idle are given back.
+        assert!(stage.server.extra_fds() <= fds, "{how}");
         assert_eq!(stage.lock(1, WRITE, 0), Ok(SUCCESS), "{how}");
     }
 }

@@ -17,13 +17,15 @@
 //!
 //! Where the host cannot lock, or does not let the file be opened, locks are between clients only.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
 
 use rustix::fs::{FileType, FlockOperation, OFlags};
 use rustix::io::Errno;
 
 use super::{LockKind, Range};
 use crate::export::Node;
+use crate::export::budget::{Descriptor, Keeper};
 use crate::sys::{self, ForeignLock, Result};
 
 /// File systems whose flock(2) is a lock of all bytes: NFS, SMB (three numbers), 9P, AFS (two).
@@ -51,7 +53,9 @@ pub(super) enum HostLocks {
 
 /// A descriptor that holds nothing but locks.
 pub(super) struct Shadow {
-    fd: OwnedFd,
+    fd: Arc<Descriptor>,
+    /// The client who paid for it, being the first to lock the file.
+    keeper: Arc<Keeper>,
     /// Whether it may hold exclusive locks of bytes.
     writes: bool,
     /// Whether one that may could be tried for.
@@ -81,7 +85,7 @@ fn is_refusal(errno: Errno) -> bool {
 
 /// The descriptor, or none when the host does not let the file be opened so, or cannot find it
 /// without a name.
-fn opened(result: Result<OwnedFd>) -> Result<Option<OwnedFd>> {
+fn opened<T>(result: Result<T>) -> Result<Option<T>> {
     match result {
         Ok(fd) => Ok(Some(fd)),
         Err(
@@ -99,24 +103,30 @@ fn opened(result: Result<OwnedFd>) -> Result<Option<OwnedFd>> {
 }
 
 /// Opens a file for its locks only. Nothing but regular files and directories is ever opened.
-fn open_for_locks(node: &Node, flags: OFlags) -> Result<Option<OwnedFd>> {
-    let flags = flags | OFlags::NOCTTY;
-    match node.file_type() {
-        FileType::RegularFile => opened(sys::reopen(node.fd(), flags)),
-        FileType::Directory => opened(sys::open_directory(node.fd())),
-        _ => Ok(None),
+fn open_for_locks(object: &Descriptor, kind: FileType, flags: OFlags) -> Result<OwnedFd> {
+    match kind {
+        FileType::RegularFile => sys::reopen(object.as_fd(), flags | OFlags::NOCTTY),
+        FileType::Directory => sys::open_directory(object.as_fd()),
+        _ => Err(Errno::ACCESS),
     }
 }
 
 /// The lock of somebody on the host that would be in the way of such a one. None when the host
 /// cannot tell.
-pub(super) fn ask_host(node: &Node, kind: LockKind, range: Range) -> Result<Option<ForeignLock>> {
-    let fd = open_for_locks(node, OFlags::RDONLY)?;
-    Ok(fd.and_then(|fd| test(&fd, kind, range)))
+pub(super) fn ask_host(
+    node: &Arc<Node>,
+    kind: LockKind,
+    range: Range,
+) -> Result<Option<ForeignLock>> {
+    let Some(object) = opened(node.fd())? else {
+        return Ok(None);
+    };
+    let fd = opened(open_for_locks(&object, node.file_type(), OFlags::RDONLY))?;
+    Ok(fd.and_then(|fd| test(fd.as_fd(), kind, range)))
 }
 
-fn test(fd: &OwnedFd, kind: LockKind, range: Range) -> Option<ForeignLock> {
-    sys::test_range(fd.as_fd(), kind, range.start, range.length()).unwrap_or(None)
+fn test(fd: BorrowedFd<'_>, kind: LockKind, range: Range) -> Option<ForeignLock> {
+    sys::test_range(fd, kind, range.start, range.length()).unwrap_or(None)
 }
 
 impl HostLocks {
@@ -124,23 +134,32 @@ impl HostLocks {
     ///
     /// # Errors
     /// ENOLCK when the server has no descriptors left, else the errno of a host that failed.
-    pub(super) fn open(&mut self, node: &Node, kind: LockKind, may_write: bool) -> Result<()> {
+    pub(super) fn open(&mut self, node: &Arc<Node>, kind: LockKind, may_write: bool) -> Result<()> {
         if !matches!(self, Self::Unopened) {
             return Ok(());
         }
+        let Some(object) = opened(node.fd())? else {
+            *self = Self::Unknown;
+            return Ok(());
+        };
+        let open = |flags| {
+            let open = || open_for_locks(&object, node.file_type(), flags);
+            opened(node.keeper().open(open))
+        };
         let may_write = may_write && node.file_type() == FileType::RegularFile;
         let mut writing = None;
         if may_write && kind == LockKind::Write {
-            writing = open_for_locks(node, OFlags::RDWR)?;
+            writing = open(OFlags::RDWR)?;
         }
         let writes = writing.is_some();
         let fd = match writing {
-            None => open_for_locks(node, OFlags::RDONLY)?,
+            None => open(OFlags::RDONLY)?,
             writing => writing,
         };
         *self = fd.map_or(Self::Unknown, |fd| {
             Self::Open(Shadow {
                 fd,
+                keeper: Arc::clone(node.keeper()),
                 writes,
                 may_write: may_write && kind == LockKind::Read,
                 proven: false,
@@ -201,7 +220,7 @@ impl HostLocks {
         match self {
             Self::Unopened => None,
             Self::Unknown => Some(None),
-            Self::Open(shadow) => Some(test(&shadow.fd, kind, range)),
+            Self::Open(shadow) => Some(test(shadow.fd.as_fd(), kind, range)),
         }
     }
 }
@@ -245,7 +264,8 @@ impl Shadow {
     /// ones, so that both can have them for a moment.
     fn reopen(&mut self, held: Vec<Range>) -> Result<()> {
         let flags = OFlags::RDWR | OFlags::NOCTTY;
-        let Some(fd) = opened(sys::reopen(self.fd.as_fd(), flags))? else {
+        let open = || sys::reopen(self.fd.as_fd(), flags);
+        let Some(fd) = opened(self.keeper.open(open))? else {
             return Ok(());
         };
         for range in super::range::union(held) {
@@ -317,7 +337,7 @@ impl Shadow {
     }
 }
 
-fn flock(fd: &OwnedFd, kind: LockKind) -> Result<()> {
+fn flock(fd: &Descriptor, kind: LockKind) -> Result<()> {
     let operation = match kind {
         LockKind::Read => FlockOperation::NonBlockingLockShared,
         LockKind::Write => FlockOperation::NonBlockingLockExclusive,

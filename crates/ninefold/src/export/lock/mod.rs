@@ -198,7 +198,7 @@ impl LockTable {
     /// left, else the errno of a host that failed.
     pub fn lock(
         &self,
-        node: &Node,
+        node: &Arc<Node>,
         holder: HolderId,
         (owner, kind, range): (LockOwner, LockKind, Range),
         wait: Option<LockWait>,
@@ -262,7 +262,7 @@ impl LockTable {
     /// ENOLCK when the server has no descriptor left, else the errno of a host that failed.
     pub fn test(
         &self,
-        node: &Node,
+        node: &Arc<Node>,
         owner: &LockOwner,
         kind: LockKind,
         range: Range,

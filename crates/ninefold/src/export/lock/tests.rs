@@ -277,7 +277,7 @@ fn who_does_not_wait_any_more_is_not_looked_at() {
 }
 
 /// Takes a lock for itself alone, now or after a wait. False when it was given up.
-fn own(table: &LockTable, node: &Node, who: u32, within: Duration) -> bool {
+fn own(table: &LockTable, node: &Arc<Node>, who: u32, within: Duration) -> bool {
     let (sender, woken) = mpsc::channel();
     let wait = LockWait {
         deadline: Instant::now() + within,
