@@ -175,7 +175,7 @@ impl Export {
             ownership: options.security_model.ownership(options),
             mounts,
             qids: QidMap::new(stat.id.dev, options.multidevs, &mounted),
-            locks: LockTable::default(),
+            locks: LockTable::new(!options.readonly),
             readonly: options.readonly,
             throttle,
             writeout: options.writeout,

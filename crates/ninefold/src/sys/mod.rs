@@ -7,12 +7,14 @@
 mod handle;
 pub(crate) mod identity;
 mod limits;
+mod lock;
 mod stat;
 mod writeout;
 mod xattr;
 
 pub use handle::{FileHandle, generation};
 pub use limits::{descriptor_limit, raise_descriptor_limit};
+pub use lock::{ForeignLock, LockKind, lock_range, test_range};
 pub use stat::{FileId, Stat, Time, identify_entry, stat, stat_entry};
 pub use writeout::start_writeout;
 pub use xattr::{XattrTarget, xattr_get, xattr_list, xattr_remove, xattr_set};
