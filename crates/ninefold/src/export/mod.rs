@@ -5,6 +5,7 @@
 
 mod dir;
 mod file;
+mod ids;
 mod lock;
 mod mounts;
 mod node;
@@ -15,13 +16,14 @@ mod xattr;
 
 pub use dir::{Cursor, Entry};
 pub use file::{Access, OpenFile, OpenMode};
+pub use ids::{IdOverlap, IdRule, IdRuleError, IdTranslation};
 pub use lock::{
     HolderId, LockHold, LockKind, LockOutcome, LockOwner, LockTable, LockWait, Range, WaitId, Woken,
 };
 pub use node::{Node, Place};
 pub use ownership::{Owner, SecurityModel};
 pub use qid::Multidevs;
-pub use writer::{SetTime, Writer};
+pub use writer::{HostOwner, SetTime, Writer};
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -35,6 +37,7 @@ use rustix::io::Errno;
 
 use crate::sys::{self, Result, Stat, XattrTarget};
 use crate::throttle::{Throttle, ThrottleError, ThrottleOptions};
+use ids::Ids;
 use mounts::Mounts;
 use ownership::Ownership;
 use qid::QidMap;
@@ -62,6 +65,8 @@ pub struct ExportOptions {
     /// Most fids of one session that hold extended attributes at once (`max_xattr`); 0: as many as
     /// there may be fids.
     pub max_xattr: u32,
+    /// What the client's users and groups are on the host.
+    pub ids: IdTranslation,
 }
 
 impl ExportOptions {
@@ -77,6 +82,7 @@ impl ExportOptions {
             throttle: ThrottleOptions::default(),
             writeout: false,
             max_xattr: XATTR_FIDS_MAX,
+            ids: IdTranslation::default(),
         }
     }
 }
@@ -105,6 +111,21 @@ pub enum ExportError {
     /// The limits to reading and writing do not go together.
     #[error("invalid throttle configuration: {0}")]
     Throttle(#[from] ThrottleError),
+    /// Two rules for the same ids.
+    #[error(transparent)]
+    Ids(#[from] IdOverlap),
+    /// The client could not be shown whom the folder itself belongs to.
+    #[error(
+        "cannot share {path}: it belongs to user {uid} and group {gid}, and of one of them the id rules do not say what it is for the guest (add a rule host:ID:GUEST:1 or map:GUEST:ID:1)"
+    )]
+    UnknownOwner {
+        /// The folder as given.
+        path: PathBuf,
+        /// Its owner on the host.
+        uid: u32,
+        /// Its group on the host.
+        gid: u32,
+    },
 }
 
 /// Whether the file system knows `user.` attributes.
@@ -117,6 +138,7 @@ fn has_xattrs(dir: BorrowedFd<'_>) -> bool {
 pub struct Export {
     root: Arc<Node>,
     ownership: Box<dyn Ownership>,
+    ids: Option<Ids>,
     mounts: Mounts,
     qids: QidMap,
     locks: LockTable,
@@ -133,6 +155,7 @@ impl Export {
     /// [`ExportError`].
     pub fn open(path: &Path, options: &ExportOptions) -> std::result::Result<Self, ExportError> {
         let throttle = Throttle::new(&options.throttle)?;
+        let ids = Ids::new(&options.ids)?;
         sys::open_proc().map_err(|errno| ExportError::Proc(errno.into()))?;
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let opened = rustix::fs::open(path, flags, Mode::empty())
@@ -146,9 +169,10 @@ impl Export {
         }
         let root = Arc::new(Node::new(fd, &stat, None));
         let (mounts, mounted) = Mounts::below(&root);
-        Ok(Self {
+        let export = Self {
             root,
             ownership: options.security_model.ownership(options),
+            ids,
             mounts,
             qids: QidMap::new(stat.id.dev, options.multidevs, &mounted),
             locks: LockTable::default(),
@@ -156,7 +180,9 @@ impl Export {
             throttle,
             writeout: options.writeout,
             max_xattr: options.max_xattr,
-        })
+        };
+        export.check_owner(path)?;
+        Ok(export)
     }
 
     /// The directory that is shared.
@@ -206,10 +232,11 @@ impl Export {
     /// The attributes of an object, as the client is to see them.
     ///
     /// # Errors
-    /// The errno of the host.
+    /// EOVERFLOW when the client has no id for the owner or the group, else the errno of the host.
     pub fn stat(&self, node: &Node) -> Result<Stat> {
         let mut stat = sys::stat(node.fd())?;
         self.ownership.complete(self, node, &mut stat)?;
+        self.show_owner(&mut stat)?;
         Ok(stat)
     }
 
@@ -260,6 +287,7 @@ impl Export {
         }
         let node = Node::new(fd, &stat, Some(Place::new(dir, name)));
         self.ownership.found(self, &node, &mut stat)?;
+        self.show_owner(&mut stat)?;
         Ok((Arc::new(node), stat))
     }
 
