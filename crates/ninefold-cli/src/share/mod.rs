@@ -4,13 +4,15 @@
 //! one way from it to the library's options.
 
 mod flags;
+mod guests;
 mod throttling;
 
 pub use flags::ShareFlags;
+pub use guests::GuestFlags;
 pub use throttling::THROTTLING;
 
 use clap::ValueEnum;
-use ninefold::{ExportOptions, ThrottleError, ThrottleOptions};
+use ninefold::{ExportOptions, IdTranslation, ThrottleError, ThrottleOptions};
 use std::ffi::OsString;
 use std::path::PathBuf;
 
@@ -40,6 +42,8 @@ pub struct ShareOptions {
     pub throttling: Vec<(&'static str, u64)>,
     /// What a virtio device would be called in the guest.
     pub mount_tag: Option<OsString>,
+    /// What the clients' users and groups are on the host.
+    pub ids: IdTranslation,
 }
 
 impl ShareOptions {
@@ -56,6 +60,7 @@ impl ShareOptions {
             max_xattr: MAX_XATTR,
             throttling: Vec::new(),
             mount_tag: None,
+            ids: IdTranslation::default(),
         }
     }
 
@@ -86,6 +91,7 @@ impl ShareOptions {
             throttle,
             writeout: self.writeout,
             max_xattr: self.max_xattr,
+            ids: self.ids.clone(),
         })
     }
 

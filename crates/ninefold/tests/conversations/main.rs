@@ -9,6 +9,7 @@ mod client;
 mod create;
 mod dir;
 mod flush;
+mod ids;
 mod io;
 mod lock;
 mod malformed;
