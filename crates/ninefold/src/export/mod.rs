@@ -4,6 +4,7 @@
 //! read-only export does not hand out. Nothing here knows messages, fids or sockets.
 
 mod dir;
+mod enforce;
 mod file;
 mod ids;
 mod lock;
@@ -15,6 +16,7 @@ mod writer;
 mod xattr;
 
 pub use dir::{Cursor, Entry};
+pub use enforce::{Enforce, Squash, Squashed};
 pub use file::{Access, OpenFile, OpenMode};
 pub use ids::{IdOverlap, IdRule, IdRuleError, IdTranslation};
 pub use lock::{
@@ -35,8 +37,9 @@ use ninefold_wire::{Name, Qid, Step};
 use rustix::fs::{Mode, OFlags, StatFs};
 use rustix::io::Errno;
 
-use crate::sys::{self, Result, Stat, XattrTarget};
+use crate::sys::{self, Result, Stat, XattrTarget, identity};
 use crate::throttle::{Throttle, ThrottleError, ThrottleOptions};
+use enforce::Enforcer;
 use ids::Ids;
 use mounts::Mounts;
 use ownership::Ownership;
@@ -67,6 +70,8 @@ pub struct ExportOptions {
     pub max_xattr: u32,
     /// What the client's users and groups are on the host.
     pub ids: IdTranslation,
+    /// Who checks permissions.
+    pub enforce: Enforce,
 }
 
 impl ExportOptions {
@@ -83,6 +88,7 @@ impl ExportOptions {
             writeout: false,
             max_xattr: XATTR_FIDS_MAX,
             ids: IdTranslation::default(),
+            enforce: Enforce::Client,
         }
     }
 }
@@ -111,6 +117,16 @@ pub enum ExportError {
     /// The limits to reading and writing do not go together.
     #[error("invalid throttle configuration: {0}")]
     Throttle(#[from] ThrottleError),
+    /// The host does not have the owners and modes to check.
+    #[error(
+        "cannot enforce permissions on the server with a mapped security model: on the host all files belong to the server (choose the security model passthrough or none, or let the client enforce)"
+    )]
+    EnforceMapped,
+    /// The server may not act for others.
+    #[error(
+        "cannot enforce permissions on the server: it would have to act as its clients' users (run it as root or with CAP_SETUID and CAP_SETGID, or let the client enforce)"
+    )]
+    EnforceRights,
     /// Two rules for the same ids.
     #[error(transparent)]
     Ids(#[from] IdOverlap),
@@ -139,6 +155,7 @@ pub struct Export {
     root: Arc<Node>,
     ownership: Box<dyn Ownership>,
     ids: Option<Ids>,
+    enforcer: Option<Enforcer>,
     mounts: Mounts,
     qids: QidMap,
     locks: LockTable,
@@ -156,6 +173,7 @@ impl Export {
     pub fn open(path: &Path, options: &ExportOptions) -> std::result::Result<Self, ExportError> {
         let throttle = Throttle::new(&options.throttle)?;
         let ids = Ids::new(&options.ids)?;
+        let enforcer = Enforcer::new(options)?;
         sys::open_proc().map_err(|errno| ExportError::Proc(errno.into()))?;
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let opened = rustix::fs::open(path, flags, Mode::empty())
@@ -173,6 +191,7 @@ impl Export {
             root,
             ownership: options.security_model.ownership(options),
             ids,
+            enforcer,
             mounts,
             qids: QidMap::new(stat.id.dev, options.multidevs, &mounted),
             locks: LockTable::default(),
@@ -315,11 +334,8 @@ impl Export {
             return Ok(Arc::clone(place.parent()));
         }
         let parent = Arc::new(Node::new(fd, &stat, None));
-        Ok(if self.contains(&parent)? {
-            parent
-        } else {
-            Arc::clone(dir)
-        })
+        let contained = identity::as_server(|| self.contains(&parent));
+        Ok(if contained? { parent } else { Arc::clone(dir) })
     }
 
     /// Whether the way up from a directory comes to the root of the tree.
@@ -350,7 +366,7 @@ impl Export {
         }
         match node.place() {
             Some(place) if place.names(node)? => Ok(place.clone()),
-            _ => self.locate_by_hint(node),
+            _ => identity::as_server(|| self.locate_by_hint(node)),
         }
     }
 

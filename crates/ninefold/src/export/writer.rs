@@ -75,7 +75,7 @@ impl<'a> Writer<'a> {
     ) -> Result<(Node, OpenFile, Stat)> {
         self.export.check_name(name)?;
         let flags = (open.flags() - OFlags::NOATIME) | OFlags::CREATE | OFlags::EXCL;
-        let owner = self.export.owner_of_new(owner)?;
+        let owner = self.export.owner_of_new(dir, owner)?;
         let new = New { mode, owner };
         let MadeFile { fd, stat, metadata } =
             self.export.ownership.create_file((dir, name), flags, new)?;
@@ -94,7 +94,7 @@ impl<'a> Writer<'a> {
     /// The errno of mkdirat(2).
     pub fn make_dir(&self, dir: &Node, name: Name<'_>, mode: u32, owner: Owner) -> Result<Stat> {
         self.export.check_name(name)?;
-        let owner = self.export.owner_of_new(owner)?;
+        let owner = self.export.owner_of_new(dir, owner)?;
         let new = New { mode, owner };
         self.export.ownership.make_dir((dir, name), new)
     }
@@ -117,7 +117,7 @@ impl<'a> Writer<'a> {
             (_, FileType::Symlink | FileType::Unknown) => return Err(Errno::INVAL),
             (_, known) => known,
         };
-        let owner = self.export.owner_of_new(owner)?;
+        let owner = self.export.owner_of_new(dir, owner)?;
         let new = New { mode, owner };
         let ownership = &self.export.ownership;
         ownership.make_node((dir, name), file_type, device, new)
@@ -135,7 +135,7 @@ impl<'a> Writer<'a> {
         owner: Owner,
     ) -> Result<Stat> {
         self.export.check_name(name)?;
-        let owner = self.export.owner_of_new(owner)?;
+        let owner = self.export.owner_of_new(dir, owner)?;
         let ownership = &self.export.ownership;
         ownership.make_symlink((dir, name), target, owner)
     }

@@ -109,7 +109,7 @@ impl Ids {
         self.uids.host(guest).ok_or(Errno::PERM)
     }
 
-    fn host_gid(&self, guest: u32) -> Result<u32> {
+    pub(super) fn host_gid(&self, guest: u32) -> Result<u32> {
         self.gids.host(guest).ok_or(Errno::PERM)
     }
 
@@ -179,17 +179,33 @@ impl Export {
     ///
     /// # Errors
     /// EPERM for whom the host has no id.
-    pub(super) fn owner_of_new(&self, owner: Owner) -> Result<Owner> {
+    pub(super) fn host_owner(&self, owner: Owner) -> Result<Owner> {
         match &self.ids {
             Some(ids) => ids.new_owner(owner),
             None => Ok(owner),
         }
     }
 
+    /// The host's number of a user.
+    ///
+    /// # Errors
+    /// As [`Export::host_owner`].
+    pub(super) fn host_uid(&self, uid: u32) -> Result<u32> {
+        self.ids.as_ref().map_or(Ok(uid), |ids| ids.host_uid(uid))
+    }
+
+    /// The host's number of a group.
+    ///
+    /// # Errors
+    /// As [`Export::host_owner`].
+    pub(super) fn host_gid(&self, gid: u32) -> Result<u32> {
+        self.ids.as_ref().map_or(Ok(gid), |ids| ids.host_gid(gid))
+    }
+
     /// Whom an object that the guest gives away belongs to on the host.
     ///
     /// # Errors
-    /// As [`Export::owner_of_new`].
+    /// As [`Export::host_owner`].
     pub(super) fn changed_owner(&self, owner: Owner) -> Result<Owner> {
         match &self.ids {
             Some(ids) => ids.changed_owner(owner),
