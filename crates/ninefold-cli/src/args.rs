@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use crate::fsdev::{parse_fsdev, parse_virtfs};
-use crate::share::{GuestFlags, ShareFlags, ShareOptions};
+use crate::share::{GuestFlags, ShareError, ShareFlags, ShareOptions};
 
 /// What `--msize-max` may be, bytes.
 const MSIZE_RANGE: RangeInclusive<u32> = 4096..=16 << 20;
@@ -112,7 +112,10 @@ pub struct ServeArgs {
 
 impl ServeArgs {
     /// What to share, by whichever of the three ways it was said.
-    pub fn share(&self) -> ShareOptions {
+    ///
+    /// # Errors
+    /// [`ShareError`], a matter of wrong usage.
+    pub fn share(&self) -> Result<ShareOptions, ShareError> {
         let string = self.fsdev.as_ref().or(self.virtfs.as_ref());
         let share = string.cloned().unwrap_or_else(|| {
             // There is one: the arguments demand it.

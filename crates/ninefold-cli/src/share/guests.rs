@@ -3,9 +3,10 @@
 
 use std::str::FromStr;
 
-use ninefold::{IdRule, IdTranslation};
+use clap::ValueEnum;
+use ninefold::{Enforce, IdRule, IdTranslation, Squash, Squashed};
 
-use super::ShareOptions;
+use super::{ShareError, ShareOptions};
 
 /// The largest id; the number above it is "none" to the kernel.
 const ID_MAX: u32 = u32::MAX - 1;
@@ -34,11 +35,45 @@ pub struct GuestFlags {
         conflicts_with_all = ["translate_uid", "translate_gid"]
     )]
     map_guest_to_me: Option<Ids>,
+
+    /// Who checks permissions [default: client]
+    #[arg(long, value_name = "WHO")]
+    enforce: Option<Enforcer>,
+
+    /// With --enforce server: whose number does not count [default: none]
+    #[arg(long, value_name = "WHOM", requires = "enforce")]
+    squash: Option<Whom>,
+
+    /// With --enforce server: who they are instead; users whom the host does not know have this group
+    /// too [default: 65534:65534]
+    #[arg(long, value_name = "UID[:GID]", requires = "enforce")]
+    squash_to: Option<Ids>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Enforcer {
+    /// The guest's kernel; everything is done with the rights of the server
+    Client,
+    /// The host's kernel; everything is done with the rights of the user who asks. Needs root
+    Server,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Whom {
+    /// All are who they say
+    None,
+    /// User 0
+    Root,
+    /// Everybody
+    All,
 }
 
 impl GuestFlags {
     /// Completes what is to be shared.
-    pub fn apply(&self, share: ShareOptions) -> ShareOptions {
+    ///
+    /// # Errors
+    /// [`ShareError`] for values that do not go together.
+    pub fn apply(&self, share: ShareOptions) -> Result<ShareOptions, ShareError> {
         let ids = match self.map_guest_to_me {
             Some(Ids { uid, gid }) => IdTranslation::guest_to_me(uid, gid),
             None => IdTranslation {
@@ -46,7 +81,29 @@ impl GuestFlags {
                 gids: self.translate_gid.clone(),
             },
         };
-        ShareOptions { ids, ..share }
+        Ok(ShareOptions {
+            ids,
+            enforce: self.enforce()?,
+            ..share
+        })
+    }
+
+    fn enforce(&self) -> Result<Enforce, ShareError> {
+        let squashes = self.squash.is_some() || self.squash_to.is_some();
+        match self.enforce {
+            Some(Enforcer::Server) => {}
+            _ if squashes => return Err(ShareError::SquashWithoutServer),
+            _ => return Ok(Enforce::Client),
+        }
+        let default = Squash::default();
+        Ok(Enforce::Server(Squash {
+            who: match self.squash {
+                None | Some(Whom::None) => Squashed::Nobody,
+                Some(Whom::Root) => Squashed::Root,
+                Some(Whom::All) => Squashed::All,
+            },
+            to: self.squash_to.map_or(default.to, |ids| (ids.uid, ids.gid)),
+        }))
     }
 }
 

@@ -12,7 +12,7 @@ pub use guests::GuestFlags;
 pub use throttling::THROTTLING;
 
 use clap::ValueEnum;
-use ninefold::{ExportOptions, IdTranslation, ThrottleError, ThrottleOptions};
+use ninefold::{Enforce, ExportOptions, IdTranslation, ThrottleError, ThrottleOptions};
 use std::ffi::OsString;
 use std::path::PathBuf;
 
@@ -44,6 +44,8 @@ pub struct ShareOptions {
     pub mount_tag: Option<OsString>,
     /// What the clients' users and groups are on the host.
     pub ids: IdTranslation,
+    /// Who checks permissions.
+    pub enforce: Enforce,
 }
 
 impl ShareOptions {
@@ -61,6 +63,7 @@ impl ShareOptions {
             throttling: Vec::new(),
             mount_tag: None,
             ids: IdTranslation::default(),
+            enforce: Enforce::Client,
         }
     }
 
@@ -92,6 +95,7 @@ impl ShareOptions {
             writeout: self.writeout,
             max_xattr: self.max_xattr,
             ids: self.ids.clone(),
+            enforce: self.enforce,
         })
     }
 
@@ -122,6 +126,10 @@ pub enum ShareError {
     ModeWithoutMapping(&'static str),
     #[error("invalid throttle configuration: {0}")]
     Throttle(ThrottleError),
+    #[error(
+        "--squash and --squash-to need --enforce server (where the client enforces, --translate-uid squash-guest:... says whose files they become)"
+    )]
+    SquashWithoutServer,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]

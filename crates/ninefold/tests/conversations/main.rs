@@ -8,6 +8,7 @@ mod classic;
 mod client;
 mod create;
 mod dir;
+mod enforce;
 mod flush;
 mod ids;
 mod io;
