@@ -34,11 +34,16 @@ pub struct User {
     pub uid: u32,
     /// The primary group.
     pub gid: u32,
-    /// All other groups.
+    /// All groups; none when the host does not know the user.
     pub groups: Vec<u32>,
 }
 
 impl User {
+    /// Whether the host knows what groups the user is in.
+    pub fn is_known(&self) -> bool {
+        !self.groups.is_empty()
+    }
+
     /// Whether this user may give the group what is his.
     pub fn may_give(&self, gid: u32) -> bool {
         self.uid == 0 || gid == self.gid || self.groups.contains(&gid)
