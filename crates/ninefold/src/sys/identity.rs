@@ -235,7 +235,7 @@ fn restore(kept: CapabilitySets) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use std::fs;
-    use std::os::unix::fs::MetadataExt;
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
     use super::*;
 
@@ -322,9 +322,10 @@ mod tests {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let file = dir.path().join("secret");
         fs::write(&file, "").expect("a file");
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).expect("a mode");
         let may_open = || fs::File::open(&file).is_ok();
         act_as(Some(&user(1001, 1002, &[]))).expect("root may");
-        assert!(!may_open(), "the directory is root's alone");
+        assert!(!may_open(), "it is root's alone");
         assert_eq!(as_server(|| Ok(may_open())), Ok(true));
         assert!(!may_open());
         act_as(None).expect("back");
