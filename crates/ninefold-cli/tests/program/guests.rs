@@ -1,9 +1,11 @@
 //! Who the clients' users are on the host: the flags, and what they do.
 
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use rustix::process::geteuid;
 
@@ -32,6 +34,53 @@ fn what_the_guest_makes_is_mine_and_seems_its_own() {
         let said = stat(&served, "dir");
         assert!(said.contains(&format!("owner: {shown}")), "{said}");
         assert!(said.contains(&format!("group: {shown}")), "{said}");
+    }
+}
+
+/// The way it is meant: a server that may do nothing but work on its own user's files.
+#[test]
+fn what_the_guest_makes_is_mine_without_privileges() {
+    if !geteuid().is_root() {
+        eprintln!("as any other test, when it is not root that runs them");
+        return;
+    }
+    let (uid, gid) = (4321, 4322);
+    for model in ["none", "passthrough", "mapped-xattr", "mapped-file"] {
+        // Where that user gets at it.
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).expect("a mode");
+        let program = dir.path().join("ninefold");
+        fs::copy(env!("CARGO_BIN_EXE_ninefold"), &program).expect("room");
+        let home = dir.path().join("home");
+        fs::create_dir_all(home.join("export")).expect("room");
+        for path in [&home, &home.join("export")] {
+            chown(path, Some(uid), Some(gid)).expect("root can give files away");
+        }
+        let mut server = Command::new(&program)
+            .current_dir(&home)
+            .args(["serve", "--unix", "socket", "--security-model", model])
+            .args(["--map-guest-to-me=5:6", "export"])
+            .uid(uid)
+            .gid(gid)
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the server starts");
+        let stdout = server.stdout.take().expect("a pipe was asked for");
+        let mut said = String::new();
+        let mut stdout = BufReader::new(stdout);
+        stdout.read_line(&mut said).expect("a line of text");
+        let url = format!("unix://{}/socket/dir", home.display());
+        let made = run(["mkdir", &url]);
+        let shown = run(["stat", &url]);
+        server.kill().expect("it runs");
+        server.wait().expect("it ends");
+        success(made);
+        assert_eq!(owner(&home.join("export/dir")), (uid, gid), "{model}");
+        let shown = String::from_utf8(success(shown)).expect("text");
+        assert!(
+            shown.contains("owner: 5\n") && shown.contains("group: 6\n"),
+            "{model}: {shown}"
+        );
     }
 }
 

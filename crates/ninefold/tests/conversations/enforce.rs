@@ -344,6 +344,26 @@ fn who_a_user_is_without_a_number() {
         assert_eq!(refused, Err(Errno::ACCESS));
     }
     assert!(client.is_unknown(2));
+
+    // The oldest dialect has no numbers: there a name can be one.
+    let mut client = share.stranger();
+    client
+        .version(1 << 20, Dialect::Legacy.version())
+        .expect("a version");
+    let ann = ANN.to_string();
+    for (fid, user, want) in [
+        (3, &b"root"[..], Ok(())),
+        (4, b"no such user", Err(Errno::ACCESS)),
+        (5, ann.as_bytes(), Ok(())),
+    ] {
+        let attached = client.attach_named(fid, NOFID, user, None);
+        assert_eq!(attached.map(drop), want);
+    }
+    for (fid, path, want) in [(6, "private", Ok(())), (7, "roots", Err(Errno::ACCESS))] {
+        client.walk(5, fid, &[path]).expect("to be seen");
+        let opened = client.call(&Request::Open { fid, mode: 0 }, |_| Some(()));
+        assert_eq!(opened, want, "{path}");
+    }
 }
 
 #[test]
