@@ -4,6 +4,7 @@
 //! act as that user ([`identity`]). Who a client says he is, is believed.
 
 use std::collections::HashMap;
+use std::os::fd::AsFd;
 use std::sync::{Arc, Mutex};
 
 use rustix::io::Errno;
@@ -173,7 +174,7 @@ impl Export {
     ///
     /// # Errors
     /// EPERM for whom the host has no id, and for a group that the maker is not in.
-    pub(super) fn owner_of_new(&self, dir: &Node, owner: Owner) -> Result<Owner> {
+    pub(super) fn owner_of_new(&self, dir: &Arc<Node>, owner: Owner) -> Result<Owner> {
         let Some(enforcer) = &self.enforcer else {
             return self.host_owner(owner);
         };
@@ -191,7 +192,7 @@ impl Export {
 }
 
 /// Whether the host gives this group to whatever is made in the directory.
-fn inherits(dir: &Node, gid: Option<u32>) -> Result<bool> {
-    let stat = sys::stat(dir.fd())?;
+fn inherits(dir: &Arc<Node>, gid: Option<u32>) -> Result<bool> {
+    let stat = sys::stat(dir.fd()?.as_fd())?;
     Ok(stat.mode & libc::S_ISGID != 0 && Some(stat.gid) == gid)
 }

@@ -3,10 +3,11 @@
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::Path;
+use std::sync::Arc;
 
 use ninefold::{
-    Enforce, Errno, Export, ExportError, ExportOptions, IdTranslation, SecurityModel, Squash,
-    Squashed,
+    Budget, Enforce, Errno, Export, ExportError, ExportOptions, IdTranslation, SecurityModel,
+    Squash, Squashed,
 };
 use ninefold_wire::flags::setattr;
 use ninefold_wire::{Dialect, NOFID, Request, SetAttr};
@@ -458,4 +459,49 @@ fn mapped_models_have_nothing_to_check() {
         let refused = Export::open(dir.path(), &options(model, Squashed::Nobody)).map(drop);
         assert!(matches!(refused, Err(ExportError::EnforceMapped)));
     }
+}
+
+/// What a user has reached, and what he has opened, is his even after its descriptor was given back
+/// and permissions have changed; nothing else becomes his by that.
+#[test]
+fn descriptors_given_back_are_had_again_but_give_no_rights() {
+    if !is_root() {
+        eprintln!("not proven: only root can act for others");
+        return;
+    }
+    let budget = Budget::new(16);
+    let options = ExportOptions {
+        descriptors: Some(Arc::clone(&budget)),
+        ..options(SecurityModel::Passthrough, Squashed::Nobody)
+    };
+    let share = Share::with_options(&options, |root| {
+        fill(root);
+        for number in 0..100 {
+            file(root, &number.to_string(), 0o644, ANN, 0);
+        }
+    });
+    let mut client = users(&share);
+    client.walk(1, 10, &["closed", "inner"]).expect("hers");
+    client.walk(1, 11, &["private"]).expect("hers");
+    client.lopen(11, RDWR).expect("hers");
+    client.walk(2, 12, &["private"]).expect("to be seen");
+    put(&share.path("closed"), 0o000, 0, 0);
+    put(&share.path("private"), 0o000, 0, 0);
+    for number in 0..100 {
+        client
+            .walk(2, 100 + number, &[&number.to_string()])
+            .expect("to be seen");
+        client.lopen(100 + number, RDONLY).expect("for all");
+    }
+    assert!(budget.held() <= 16);
+    assert_eq!(client.read(11, 0, 100).expect("open still"), b"content");
+    client.write(11, 0, b"written").expect("open still");
+    client.getattr(10, 0x7ff).expect("reached already");
+    client.lopen(10, RDONLY).expect("for all who reach it");
+    assert_eq!(client.lopen(12, RDONLY).map(drop), Err(Errno::ACCESS));
+    for number in 0..100 {
+        let got = client.read(100 + number, 0, 100).expect("open still");
+        assert_eq!(got, b"content");
+    }
+    assert_eq!(share.read("private"), b"written");
 }
