@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, OnceLock, Weak};
 use rustix::io::Errno;
 
 use crate::locked;
-use crate::sys::{self, Result};
+use crate::sys::{self, Result, identity};
 
 /// Most descriptors given back at once: one look for them serves several requests.
 const BATCH_MAX: usize = 32;
@@ -161,11 +161,14 @@ impl Keeper {
                 return Ok(permit);
             }
             drop(permit);
-            let has_room = if is_fair {
-                self.budget.make_room()
-            } else {
-                self.park(self.budget.batch()) > 0
-            };
+            // What is given back is anybody's.
+            let has_room = identity::as_server(|| {
+                Ok(if is_fair {
+                    self.budget.make_room()
+                } else {
+                    self.park(self.budget.batch()) > 0
+                })
+            })?;
             refused = if is_fair { Errno::NFILE } else { Errno::MFILE };
             if !has_room {
                 break;
@@ -185,7 +188,11 @@ impl Keeper {
     ) -> Result<(T, Permit)> {
         let permit = self.permit()?;
         let made = match call() {
-            Err(Errno::MFILE | Errno::NFILE) if self.budget.make_room() => call(),
+            Err(Errno::MFILE | Errno::NFILE)
+                if identity::as_server(|| Ok(self.budget.make_room()))? =>
+            {
+                call()
+            }
             made => made,
         };
         Ok((made?, permit))

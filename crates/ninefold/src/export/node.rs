@@ -10,7 +10,7 @@ use rustix::io::Errno;
 use super::budget::{Descriptor, Keeper, Parkable, Parked};
 use super::object::{Lost, Object, Objects, WayBack};
 use crate::locked;
-use crate::sys::{self, FileHandle, FileId, Result, Stat};
+use crate::sys::{self, FileHandle, FileId, Result, Stat, identity};
 
 /// An object that a client walked to or made: the object itself, whatever becomes of its name.
 ///
@@ -198,10 +198,12 @@ impl Node {
             Lost::No(fd) => fd,
             Lost::Handle(handle) => {
                 let tree = &self.tree;
-                let fd = (tree.keeper).open(|| tree.objects.open(&handle, OFlags::PATH))?;
-                self.object.hold(fd)
+                // Whoever had reached it may have it again.
+                let open = || tree.objects.open(&handle, OFlags::PATH);
+                self.object
+                    .hold(identity::as_server(|| tree.keeper.open(open))?)
             }
-            Lost::Name => self.find_by_name().map_err(gone)?,
+            Lost::Name => identity::as_server(|| self.find_by_name()).map_err(gone)?,
         };
         self.offer();
         Ok(fd)
