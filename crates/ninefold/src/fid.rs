@@ -78,21 +78,24 @@ impl Reading {
     }
 }
 
-/// What a fid is good for.
+/// What a fid is good for. Most of a million fids only name an object: the rest is kept elsewhere.
 pub(crate) enum State {
     /// It names the object.
     Path,
     /// An open regular file.
-    File(OpenFile),
+    File(Box<OpenFile>),
     /// An open directory.
-    Dir(Mutex<Listing>),
+    Dir(Box<Mutex<Listing>>),
     /// The value of an extended attribute, or the list of names, at the time of Txattrwalk.
-    XattrRead(
-        Box<[u8]>,
-        #[allow(dead_code, reason = "held until the fid is gone")] XattrPermit,
-    ),
+    XattrRead(Box<XattrRead>),
     /// A value of an extended attribute on its way in.
-    XattrWrite(XattrWrite),
+    XattrWrite(Box<XattrWrite>),
+}
+
+/// A value as it was when it was asked for.
+pub(crate) struct XattrRead {
+    pub(crate) value: Box<[u8]>,
+    pub(crate) _permit: XattrPermit,
 }
 
 /// A value announced by Txattrcreate, set when the fid is clunked.
@@ -114,12 +117,17 @@ impl Drop for XattrPermit {
 }
 
 impl State {
+    /// An open file.
+    pub(crate) fn file(file: OpenFile) -> Self {
+        Self::File(Box::new(file))
+    }
+
     /// A directory at its start.
     pub(crate) fn dir(cursor: Cursor) -> Self {
-        Self::Dir(Mutex::new(Listing {
+        Self::Dir(Box::new(Mutex::new(Listing {
             cursor,
             reading: Reading::default(),
-        }))
+        })))
     }
 }
 
@@ -174,7 +182,7 @@ impl Fid {
     /// EBADF when it holds an attribute.
     pub(crate) fn check_object(&self) -> Result<()> {
         match self.state {
-            State::XattrRead(..) | State::XattrWrite(_) => Err(Errno::BADF),
+            State::XattrRead(_) | State::XattrWrite(_) => Err(Errno::BADF),
             State::Path | State::File(_) | State::Dir(_) => Ok(()),
         }
     }
@@ -297,5 +305,15 @@ impl FidTable {
         } else {
             Err(Errno::NOSPC)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Fid;
+
+    #[test]
+    fn a_fid_is_small() {
+        assert!(size_of::<Fid>() <= 40, "{} bytes", size_of::<Fid>());
     }
 }

@@ -25,7 +25,8 @@ pub(super) fn read(call: &mut Call<'_>, fid: u32, offset: u64, count: u32) -> Re
             file.read_at(offset, call.out.data(count))?
         }
         State::Dir(_) => return Err(Errno::ISDIR),
-        State::XattrRead(value, _) => {
+        State::XattrRead(read) => {
+            let value = &read.value;
             let room = call.out.data(count);
             let start = usize::try_from(offset)
                 .unwrap_or(value.len())
@@ -52,7 +53,7 @@ pub(super) fn write(call: &mut Call<'_>, fid: u32, offset: u64, data: &[u8]) -> 
         }
         State::Dir(_) => return Err(Errno::ISDIR),
         State::XattrWrite(write) => xattr::write(write, offset, data)?,
-        State::Path | State::XattrRead(..) => return Err(Errno::BADF),
+        State::Path | State::XattrRead(_) => return Err(Errno::BADF),
     };
     let count = u32::try_from(len).map_err(|_| Errno::OVERFLOW)?;
     call.out.reply(&Reply::Write { count })

@@ -45,7 +45,7 @@ pub(super) fn lopen(call: &mut Call<'_>, fid: u32, wire: u32) -> Result<Answer> 
     } else if wire & flags::open::DIRECTORY != 0 {
         return Err(Errno::NOTDIR);
     } else {
-        State::File(call.export.open_file(&path.node, mode)?)
+        State::file(call.export.open_file(&path.node, mode)?)
     };
     let qid = call.qid(&call.export.stat(&path.node)?)?;
     let opened = Fid::new(Arc::clone(&path.node), path.uid, state);
@@ -91,7 +91,7 @@ fn create_or_open(
             .create_file(export, (&dir.node, name), open, mode, owner)
         {
             Ok((node, file, stat)) => {
-                let fid = Fid::new(node, dir.uid, State::File(file));
+                let fid = Fid::new(node, dir.uid, State::file(file));
                 return Ok((fid, call.qid(&stat)?));
             }
             Err(Errno::EXIST) if wire & flags::open::EXCL == 0 => {}
@@ -101,7 +101,7 @@ fn create_or_open(
             Ok((node, _)) => {
                 let file = export.open_file(&node, open)?;
                 let qid = call.qid(&export.stat(&node)?)?;
-                return Ok((Fid::new(node, dir.uid, State::File(file)), qid));
+                return Ok((Fid::new(node, dir.uid, State::file(file)), qid));
             }
             // Removed since: create it after all.
             Err(Errno::NOENT) => {}

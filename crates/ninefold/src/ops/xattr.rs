@@ -7,7 +7,7 @@ use rustix::fs::XattrFlags;
 use rustix::io::Errno;
 
 use super::{Answer, Call};
-use crate::fid::{Fid, State, XattrWrite};
+use crate::fid::{Fid, State, XattrRead, XattrWrite};
 use crate::locked;
 use crate::sys::Result;
 
@@ -28,7 +28,10 @@ pub(super) fn walk(call: &mut Call<'_>, fid: u32, newfid: u32, name: &[u8]) -> R
         call.export.xattr_get(node, open, name, call.scratch)?
     };
     let value = call.scratch[..len].into();
-    let state = State::XattrRead(value, permit);
+    let state = State::XattrRead(Box::new(XattrRead {
+        value,
+        _permit: permit,
+    }));
     call.fids
         .insert(newfid, Fid::new(Arc::clone(node), from.uid, state))?;
     call.out.reply(&Reply::Xattrwalk { size: len as u64 })
@@ -58,7 +61,7 @@ pub(super) fn create(
         value: Mutex::new(Vec::new()),
         _permit: call.fids.xattr_permit()?,
     };
-    let state = State::XattrWrite(write);
+    let state = State::XattrWrite(Box::new(write));
     let write = Fid::new(Arc::clone(&path.node), path.uid, state);
     call.fids.replace(fid, &path, write)?;
     call.out.reply(&Reply::Xattrcreate {})

@@ -4,6 +4,7 @@
 
 mod attach;
 mod attr;
+mod budget;
 mod classic;
 mod client;
 mod create;

@@ -123,7 +123,7 @@ fn make_file(call: &Call<'_>, writer: Writer<'_>, dir: &Fid, new: &New<'_>) -> R
         new.mode,
         new.owner,
     )?;
-    let mut fid = Fid::new(node, dir.uid, State::File(file));
+    let mut fid = Fid::new(node, dir.uid, State::file(file));
     fid.remove_on_clunk = new.byte.removes();
     Ok((fid, call.qid(&stat)?))
 }

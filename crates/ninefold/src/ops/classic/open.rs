@@ -64,7 +64,7 @@ pub(in crate::ops) fn open(call: &mut Call<'_>, fid: u32, byte: u8) -> Result<An
         if byte.executes() && call.export.stat(&path.node)?.mode & 0o111 == 0 {
             return Err(Errno::ACCESS);
         }
-        State::File(call.export.open_file(&path.node, mode)?)
+        State::file(call.export.open_file(&path.node, mode)?)
     };
     let qid = call.qid(&call.export.stat(&path.node)?)?;
     let mut opened = Fid::new(Arc::clone(&path.node), path.uid, state);
