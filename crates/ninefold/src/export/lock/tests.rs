@@ -6,7 +6,7 @@ use std::sync::mpsc;
 
 use ninefold_wire::Name;
 
-use crate::export::{ExportOptions, SecurityModel};
+use crate::export::{Budget, ExportOptions, SecurityModel};
 
 /// Files of a stage.
 const FILES: usize = 16;
@@ -16,14 +16,17 @@ struct Stage {
     export: Export,
     node: Arc<Node>,
     nodes: Vec<Arc<Node>>,
-    _dir: tempfile::TempDir,
+    dir: tempfile::TempDir,
 }
 
 impl Stage {
     fn new() -> Self {
+        Self::with(&ExportOptions::new(SecurityModel::None))
+    }
+
+    fn with(options: &ExportOptions) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let options = ExportOptions::new(SecurityModel::None);
-        let export = Export::open(dir.path(), &options).unwrap();
+        let export = Export::open(dir.path(), options).unwrap();
         let node = |number: usize| {
             let name = format!("file{number}");
             std::fs::write(dir.path().join(&name), "content").unwrap();
@@ -35,7 +38,7 @@ impl Stage {
             export,
             node: Arc::clone(&nodes[0]),
             nodes,
-            _dir: dir,
+            dir,
         }
     }
 
@@ -252,6 +255,39 @@ fn a_file_has_so_many_locks_and_no_more() {
     assert_eq!(ask(max), Err(Errno::NOLCK));
     stage.release(7);
     assert!(matches!(ask(max), Ok(LockOutcome::Waits(_))));
+}
+
+#[test]
+fn without_a_descriptor_there_is_no_lock() {
+    let options = ExportOptions::new(SecurityModel::None);
+    let stage = Stage::with(&ExportOptions {
+        descriptors: Some(Budget::new(16)),
+        ..options.clone()
+    });
+    let lock = |node: &Arc<Node>| {
+        let wanted = (owner(1), LockKind::Write, range(0, 10));
+        stage.table().lock(node, holder(1), wanted, None)
+    };
+    let (held, refused): (Vec<_>, Vec<_>) =
+        (stage.nodes.iter()).partition(|node| lock(node) == Ok(LockOutcome::Granted));
+    assert!(held.len() > 4 && refused.len() > 2, "{} held", held.len());
+    assert_eq!(lock(refused[0]), Err(Errno::NOLCK));
+    // Descriptors of files can be given back, those of locks cannot.
+    let other = Export::open(stage.dir.path(), &options).unwrap();
+    for (number, node) in stage.nodes.iter().enumerate() {
+        let name = format!("file{number}");
+        let name = Name::new(name.as_bytes()).unwrap();
+        let same = other.child(other.root(), name).unwrap().0;
+        let seen = other
+            .locks
+            .test(&same, &owner(1), LockKind::Read, range(0, 0));
+        let is_held = held.iter().any(|held| held.id() == node.id());
+        assert_eq!(seen.unwrap().is_some(), is_held, "{number}");
+    }
+    for node in held {
+        stage.table().release(node.id(), holder(1));
+    }
+    assert_eq!(lock(refused[0]), Ok(LockOutcome::Granted));
 }
 
 #[test]
