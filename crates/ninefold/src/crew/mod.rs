@@ -8,6 +8,7 @@
 
 mod buffer;
 mod channel;
+mod door;
 mod listen;
 mod rx;
 mod tx;
@@ -33,6 +34,7 @@ use crate::locked;
 use crate::session::SessionOptions;
 use buffer::Buffer;
 use channel::Channel;
+use door::Door;
 use watch::Watch;
 
 /// Tokens of the epoll set that are no connection's and no listener's number.
@@ -40,8 +42,6 @@ const WAKE: u64 = 0;
 const STOP: u64 = 1;
 const FIRST_ID: u64 = 2;
 
-/// Most connections at once; further ones are closed at once.
-const CONNECTIONS_MAX: usize = 16384;
 /// Least and most threads when their number is not given.
 const THREADS: (usize, usize) = (8, 64);
 
@@ -78,14 +78,6 @@ struct Shared {
     /// A wake-up is on its way to one of them.
     waking: AtomicBool,
     watch: Watch,
-}
-
-/// A listener and what is behind it.
-struct Door {
-    listener: Listener,
-    export: Arc<Export>,
-    /// Times that somebody was told of newcomers since the last look at the door.
-    knocks: AtomicUsize,
 }
 
 /// What one thread works with; kept from request to request.
@@ -139,16 +131,12 @@ impl Crew {
         let shared = &self.shared;
         shared.watch.add_export(export);
         let id = shared.new_id();
-        let door = Arc::new(Door {
-            listener,
-            export: Arc::clone(export),
-            knocks: AtomicUsize::new(0),
-        });
+        let door = Arc::new(Door::new(listener, export));
         locked(&shared.listeners).insert(id, Arc::clone(&door));
         let data = EventData::new_u64(id);
         epoll::add(
             &shared.epoll,
-            door.listener.fd(),
+            door.fd(),
             data,
             EventFlags::IN | EventFlags::ET,
         )?;
@@ -332,57 +320,6 @@ impl Shared {
         if idle && !self.waking.swap(true, Ordering::SeqCst) {
             signal(&self.wake);
         }
-    }
-
-    /// Lets newcomers in. One thread does: when there are no descriptors left it stays at the door,
-    /// and the others are for those who are inside.
-    fn accept(self: &Arc<Self>, id: u64) {
-        let Some(door) = locked(&self.listeners).get(&id).cloned() else {
-            return;
-        };
-        if door.knocks.fetch_add(1, Ordering::SeqCst) > 0 {
-            return;
-        }
-        let mut heard = 1;
-        while heard > 0 {
-            self.accept_all(&door);
-            heard = door.knocks.fetch_sub(heard, Ordering::SeqCst) - heard;
-        }
-    }
-
-    fn accept_all(self: &Arc<Self>, door: &Door) {
-        while !self.is_stopping() {
-            match door.listener.accept() {
-                Ok(socket) => {
-                    if let Err(errno) = self.adopt(socket, &door.export) {
-                        tracing::warn!(%errno, "cannot serve a new connection");
-                    }
-                }
-                Err(Errno::AGAIN) => return,
-                Err(Errno::INTR | Errno::CONNABORTED) => {}
-                Err(errno) => {
-                    tracing::warn!(%errno, "cannot accept a connection, trying again");
-                    // Out of descriptors, most likely: the door stays open for when there are some.
-                    thread::sleep(Duration::from_millis(100));
-                }
-            }
-        }
-    }
-
-    fn adopt(self: &Arc<Self>, socket: OwnedFd, export: &Arc<Export>) -> Result<(), Errno> {
-        let id = self.new_id();
-        let channel = Channel::new(self, id, socket, export)?;
-        let mut channels = locked(&self.channels);
-        if channels.len() >= CONNECTIONS_MAX {
-            return Err(Errno::MFILE);
-        }
-        channels.insert(id, Arc::clone(&channel));
-        drop(channels);
-        let added = channel.register();
-        if added.is_err() {
-            self.forget(id);
-        }
-        added
     }
 
     fn forget(&self, id: u64) {
