@@ -11,6 +11,7 @@
 
 mod receiving;
 mod sending;
+mod stuck;
 
 use std::os::fd::OwnedFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -27,6 +28,7 @@ use super::{Shared, Worker};
 use crate::export::Export;
 use crate::locked;
 use crate::session::{Outlet, Served, Session, Ticket};
+use crate::sys::interrupt;
 use receiving::{Next, Receiving};
 
 /// Requests that a thread serves of one connection before it looks after others.
@@ -50,6 +52,8 @@ pub(super) struct Channel {
     edge: AtomicBool,
     /// A whole frame waits in `rx`.
     frames_left: AtomicBool,
+    /// The socket may have more, and no event will tell.
+    undrained: AtomicBool,
     /// Replies wait in `tx` to be sent.
     pending: AtomicBool,
     /// A colleague has been invited and is not here yet.
@@ -58,6 +62,10 @@ pub(super) struct Channel {
     threads: AtomicUsize,
     /// A thread has come and found no place.
     turned_away: AtomicBool,
+    /// The watch looks whether it makes progress.
+    watched: AtomicBool,
+    /// It made none.
+    stuck: AtomicBool,
     /// The client sends no more: after the bytes that are left comes the end.
     ended: AtomicBool,
     /// Nor does it receive any.
@@ -98,10 +106,13 @@ impl Channel {
             tx: Mutex::default(),
             edge: AtomicBool::new(false),
             frames_left: AtomicBool::new(false),
+            undrained: AtomicBool::new(false),
             pending: AtomicBool::new(false),
             offered: AtomicBool::new(false),
             threads: AtomicUsize::new(0),
             turned_away: AtomicBool::new(false),
+            watched: AtomicBool::new(false),
+            stuck: AtomicBool::new(false),
             ended: AtomicBool::new(false),
             gone: AtomicBool::new(false),
             closed: AtomicBool::new(false),
@@ -185,6 +196,7 @@ impl Channel {
         if self.threads.fetch_add(1, Ordering::SeqCst) < places {
             self.serve_some(worker);
         } else {
+            self.attend(worker);
             self.turned_away.store(true, Ordering::SeqCst);
         }
         let taken = self.threads.fetch_sub(1, Ordering::SeqCst) - 1;
@@ -216,6 +228,10 @@ impl Channel {
             self.flush();
         }
         self.progress.fetch_add(1, Ordering::Relaxed);
+        if !self.may_have_more_threads() || self.undrained.load(Ordering::Relaxed) {
+            self.look_after();
+        }
+        interrupt::begin((self.id, ticket.number()));
         let outlet: Arc<dyn Outlet> = Arc::<Self>::clone(self);
         let Worker {
             frame,
@@ -235,6 +251,15 @@ impl Channel {
 
     fn may_have_more_threads(&self) -> bool {
         self.threads.load(Ordering::SeqCst) < self.crew.threads_per_channel()
+    }
+
+    /// Ends the system calls of requests whose replies nobody waits for. False when there are none:
+    /// else they may be about to make one, and this is to be called again.
+    pub(super) fn interrupt_unwanted(&self) -> bool {
+        let unwanted = self.session.unwanted();
+        self.crew
+            .interrupt(|(id, number)| id == self.id && unwanted.contains(&number));
+        !unwanted.is_empty()
     }
 
     /// Ends the connection; what its client held is given up.

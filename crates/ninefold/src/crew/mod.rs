@@ -32,6 +32,7 @@ use rustix::io::Errno;
 use crate::export::Export;
 use crate::locked;
 use crate::session::SessionOptions;
+use crate::sys::interrupt::{self, Calls, Job};
 use buffer::Buffer;
 use channel::Channel;
 use door::Door;
@@ -52,6 +53,11 @@ pub struct CrewOptions {
     pub threads: usize,
     /// What its sessions offer.
     pub session: SessionOptions,
+    /// Whether system calls that wait (for a lease on a file, for a file system that hangs) are ended
+    /// when the client gives up their request, begins anew or hangs up. It takes a signal of the
+    /// process: the first real-time signal without a handler gets one, which does nothing. Only
+    /// threads of the crew are sent it.
+    pub interrupt: bool,
 }
 
 /// A running server: threads, listeners, connections.
@@ -78,6 +84,10 @@ struct Shared {
     /// A wake-up is on its way to one of them.
     waking: AtomicBool,
     watch: Watch,
+    /// The signal that ends a thread's system calls, if one may.
+    signal: Option<i32>,
+    /// What its threads are at.
+    calls: Mutex<Vec<Arc<Calls>>>,
 }
 
 /// What one thread works with; kept from request to request.
@@ -189,6 +199,11 @@ impl Shared {
         )?;
         // Level-triggered, so that every thread sees it.
         epoll::add(&epoll, &stop, EventData::new_u64(STOP), EventFlags::IN)?;
+        let signal = if options.interrupt {
+            interrupt::signal()
+        } else {
+            None
+        };
         Ok(Self {
             epoll,
             wake,
@@ -202,6 +217,8 @@ impl Shared {
             idle: AtomicUsize::new(0),
             waking: AtomicBool::new(false),
             watch: Watch::default(),
+            signal,
+            calls: Mutex::default(),
         })
     }
 
@@ -220,6 +237,9 @@ impl Shared {
 
     /// The life of a thread.
     fn work(self: &Arc<Self>) {
+        if let Some(signal) = self.signal {
+            locked(&self.calls).push(Calls::of_this_thread(signal));
+        }
         let msize = self.options.session.msize_max as usize;
         let mut worker = Worker {
             frame: rx::frame_buffer(),
@@ -325,7 +345,17 @@ impl Shared {
     fn forget(&self, id: u64) {
         // Dropped unlocked: a channel's end can be long work.
         let channel = locked(&self.channels).remove(&id);
+        if let Some(channel) = &channel {
+            self.watch.interrupt(channel);
+        }
         drop(channel);
+    }
+
+    /// Ends the system calls of requests which are over for their clients.
+    fn interrupt(&self, is_over: impl Fn(Job) -> bool) {
+        for calls in locked(&self.calls).iter() {
+            calls.interrupt(&is_over);
+        }
     }
 
     fn stop(&self) {

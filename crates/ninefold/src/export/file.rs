@@ -8,7 +8,7 @@ use rustix::fs::{FileType, OFlags};
 use rustix::io::{self, Errno};
 
 use super::{Export, LockHold, Node, Writer};
-use crate::sys::{self, FileId, Result};
+use crate::sys::{self, FileId, Result, interruptible};
 
 /// What an open file is good for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -126,7 +126,7 @@ impl OpenFile {
     /// EBADF when it is not open for reading, EINVAL for an offset of 2^63 and more, else the
     /// errno of pread(2).
     pub fn read_at(&self, offset: u64, data: &mut [u8]) -> Result<usize> {
-        retry(|| io::pread(&self.fd, &mut *data, offset))
+        interruptible(|| io::pread(&self.fd, &mut *data, offset))
     }
 
     /// Writes all of `data` at an offset, or what there is room for. Where the export wants it so,
@@ -161,7 +161,7 @@ impl OpenFile {
         }
         let mut done = 0;
         loop {
-            match retry(|| io::pwrite(&self.fd, &data[done..], offset + done as u64)) {
+            match interruptible(|| io::pwrite(&self.fd, &data[done..], offset + done as u64)) {
                 Ok(0) => return Ok(done),
                 Ok(count) => done += count,
                 // What is on the disk is said; the error comes again with the next request.
@@ -184,28 +184,19 @@ impl OpenFile {
 
     /// Sets the length through this open file.
     pub(super) fn truncate(&self, size: u64) -> Result<()> {
-        rustix::fs::ftruncate(&self.fd, size)
+        interruptible(|| rustix::fs::ftruncate(&self.fd, size))
     }
 }
 
 /// fsync(2) or fdatasync(2).
 pub(super) fn sync(fd: BorrowedFd<'_>, data_only: bool) -> Result<()> {
-    retry(|| {
+    interruptible(|| {
         if data_only {
             rustix::fs::fdatasync(fd)
         } else {
             rustix::fs::fsync(fd)
         }
     })
-}
-
-fn retry<T>(mut call: impl FnMut() -> Result<T>) -> Result<T> {
-    loop {
-        match call() {
-            Err(Errno::INTR) => {}
-            done => return done,
-        }
-    }
 }
 
 impl Export {
@@ -271,6 +262,6 @@ impl Writer<'_> {
         }
         self.export().check_regular(node)?;
         let fd = sys::reopen(node.fd(), OFlags::WRONLY | OFlags::NOCTTY)?;
-        rustix::fs::ftruncate(fd, size)
+        interruptible(|| rustix::fs::ftruncate(&fd, size))
     }
 }

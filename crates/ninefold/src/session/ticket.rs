@@ -9,7 +9,7 @@ mod park;
 
 pub(crate) use park::Wait;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -34,6 +34,11 @@ impl Ticket {
     #[must_use]
     pub fn tag(self) -> u16 {
         self.tag
+    }
+
+    /// Tells the request from all others of its session.
+    pub(crate) fn number(self) -> u64 {
+        self.seq
     }
 
     /// Whether the request has been throttled already.
@@ -67,12 +72,22 @@ pub struct Retired {
 
 enum State {
     Running,
+    /// Has its place in `Table::ready`, and has not begun.
+    Ready,
     /// Waits for earlier requests on its fid.
     Waiting(Vec<u8>),
     /// Waits for something outside the session; the frame if it is to be served again.
     Parked(Wait, Vec<u8>),
     /// A Tflush that waits for the request it gives up.
     Flushing,
+}
+
+/// A request that may be served, and waits for a thread.
+struct Ready {
+    ticket: Ticket,
+    frame: Vec<u8>,
+    /// It counts as kept.
+    kept: bool,
 }
 
 struct Entry {
@@ -93,7 +108,7 @@ struct Table {
     open: HashMap<u16, Entry>,
     /// How many of them are `Waiting`.
     waiting: usize,
-    ready: VecDeque<(Ticket, Vec<u8>)>,
+    ready: VecDeque<Ready>,
     kept: Kept,
     /// A Tversion is under way; its frame while it still waits.
     resetting: bool,
@@ -136,9 +151,10 @@ impl Table {
             entry.seq < seq
                 && entry.fids.contains(&fid)
                 && match entry.state {
-                    State::Running | State::Waiting(_) | State::Parked(Wait::Throttle(_), _) => {
-                        true
-                    }
+                    State::Running
+                    | State::Ready
+                    | State::Waiting(_)
+                    | State::Parked(Wait::Throttle(_), _) => true,
                     State::Parked(Wait::Lock(_), _) | State::Flushing => false,
                 }
         })
@@ -169,8 +185,12 @@ impl Table {
             return;
         };
         if let Some(header) = Header::peek(&frame) {
-            let ticket = self.issue(header, &frame, State::Running);
-            self.ready.push_back((ticket, frame));
+            let ticket = self.issue(header, &frame, State::Ready);
+            self.ready.push_back(Ready {
+                ticket,
+                frame,
+                kept: false,
+            });
         }
     }
 
@@ -178,16 +198,18 @@ impl Table {
         let Some(entry) = self.open.get_mut(&tag) else {
             return;
         };
-        if let State::Waiting(frame) = std::mem::replace(&mut entry.state, State::Running) {
+        if let State::Waiting(frame) = std::mem::replace(&mut entry.state, State::Ready) {
             self.waiting -= 1;
-            self.ready.push_back((
-                Ticket {
-                    tag,
-                    seq: entry.seq,
-                    passed: false,
-                },
+            let ticket = Ticket {
+                tag,
+                seq: entry.seq,
+                passed: false,
+            };
+            self.ready.push_back(Ready {
+                ticket,
                 frame,
-            ));
+                kept: false,
+            });
         }
     }
 
@@ -195,7 +217,17 @@ impl Table {
         let entry = self.open.remove(&tag)?;
         self.waiting -= usize::from(matches!(entry.state, State::Waiting(_)));
         self.kept.take_entry(&entry);
+        if matches!(entry.state, State::Ready) {
+            self.forget_ready(entry.seq);
+        }
         Some(entry)
+    }
+
+    fn forget_ready(&mut self, seq: u64) {
+        let at = self.ready.iter().position(|ready| ready.ticket.seq == seq);
+        if let Some(ready) = at.and_then(|at| self.ready.remove(at)) {
+            self.kept.take_ready(&ready);
+        }
     }
 
     /// Answers the flushes of an ended request, and the flushes of those.
@@ -242,6 +274,17 @@ impl Tickets {
             silent: entry.silent,
             flushed,
         }
+    }
+
+    /// The numbers of requests that have begun, and whose replies nobody waits for.
+    pub(super) fn unwanted(&self) -> HashSet<u64> {
+        let table = locked(&self.table);
+        let begun = table.open.values();
+        begun
+            .filter(|entry| matches!(entry.state, State::Running | State::Parked(..)))
+            .filter(|entry| entry.silent || !entry.flushes.is_empty())
+            .map(|entry| entry.seq)
+            .collect()
     }
 
     pub(super) fn close(&self, cancel: impl Fn(Wait) -> bool) {

@@ -6,12 +6,14 @@
 
 mod handle;
 pub(crate) mod identity;
+pub(crate) mod interrupt;
 mod limits;
 mod stat;
 mod writeout;
 mod xattr;
 
 pub use handle::generation;
+pub use interrupt::interruptible;
 pub use limits::raise_descriptor_limit;
 pub use stat::{FileId, Stat, Time, identify_entry, stat, stat_entry};
 pub use writeout::start_writeout;
@@ -114,12 +116,9 @@ pub fn open_parent(dir: BorrowedFd<'_>) -> Result<OwnedFd> {
 /// The errno of openat(2). The caller has made sure that it is a regular file or a directory:
 /// opening a FIFO could wait, opening a device could do anything.
 pub fn reopen(object: BorrowedFd<'_>, flags: OFlags) -> Result<OwnedFd> {
-    fs::openat(
-        proc_fds()?,
-        DecInt::from_fd(object),
-        flags | OFlags::CLOEXEC,
-        Mode::empty(),
-    )
+    let (proc_fds, flags) = (proc_fds()?, flags | OFlags::CLOEXEC);
+    // Somebody may have a lease on the file.
+    interruptible(|| fs::openat(proc_fds, DecInt::from_fd(object), flags, Mode::empty()))
 }
 
 /// Opens a directory for reading its entries.

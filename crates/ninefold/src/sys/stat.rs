@@ -5,7 +5,7 @@ use std::os::fd::BorrowedFd;
 use ninefold_wire::Name;
 use rustix::fs::{self, AtFlags, FileType, Statx, StatxFlags, StatxTimestamp};
 
-use super::Result;
+use super::{Result, interruptible};
 
 /// Which object: device and inode number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -92,7 +92,7 @@ pub fn identify_entry(dir: BorrowedFd<'_>, name: Name<'_>) -> Result<Stat> {
 fn statx(fd: BorrowedFd<'_>, path: &[u8], flags: AtFlags) -> Result<Stat> {
     let wanted = StatxFlags::BASIC_STATS | StatxFlags::BTIME;
     let flags = flags | AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
-    fs::statx(fd, path, flags, wanted).map(|raw| of_statx(&raw))
+    interruptible(|| fs::statx(fd, path, flags, wanted)).map(|raw| of_statx(&raw))
 }
 
 fn of_statx(raw: &Statx) -> Stat {

@@ -36,13 +36,25 @@ pub(super) enum Next {
 impl Channel {
     /// Finds the next request and puts it into the worker's frame.
     pub(super) fn next(self: &Arc<Self>, worker: &mut Worker) -> Next {
+        if self.is_over() {
+            return Next::Nothing;
+        }
+        if let Some((ticket, frame)) = self.session.take_ready() {
+            worker.frame.fill(&frame);
+            return Next::Serve(ticket, frame.len());
+        }
+        self.next_arrival(worker)
+    }
+
+    fn is_over(&self) -> bool {
+        self.closed.load(Ordering::SeqCst) || self.crew.is_stopping()
+    }
+
+    /// Receives the next request that is to be served, and puts it into the worker's frame.
+    pub(super) fn next_arrival(self: &Arc<Self>, worker: &mut Worker) -> Next {
         loop {
-            if self.closed.load(Ordering::SeqCst) || self.crew.is_stopping() {
+            if self.is_over() {
                 return Next::Nothing;
-            }
-            if let Some((ticket, frame)) = self.session.take_ready() {
-                worker.frame.fill(&frame);
-                return Next::Serve(ticket, frame.len());
             }
             let Some(mut receiving) = self.try_receiving() else {
                 return Next::Nothing;
@@ -93,9 +105,14 @@ impl Channel {
                         receiving.rx.take(len, &mut worker.frame);
                         let left = matches!(receiving.rx.cut(max), Cut::Frame(_));
                         self.frames_left.store(left, Ordering::SeqCst);
+                        let undrained = !receiving.drained && !left;
+                        self.undrained.store(undrained, Ordering::Relaxed);
                         return Next::Serve(ticket, len);
                     }
-                    Admission::Waits => receiving.rx.skip(len),
+                    Admission::Waits => {
+                        receiving.rx.skip(len);
+                        self.crew.watch.interrupt(self);
+                    }
                     // Nothing is received meanwhile, so that the end would not be found.
                     Admission::Hold if self.gone.load(Ordering::SeqCst) => return Next::Close,
                     Admission::Hold => {

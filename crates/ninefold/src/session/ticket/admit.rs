@@ -27,9 +27,9 @@ pub(super) fn fids_of(header: Header, frame: &[u8]) -> [u32; 2] {
 impl Table {
     /// Forgets what has not begun and silences what has. True when nothing is left.
     pub(super) fn abandon(&mut self, cancel: impl Fn(Wait) -> bool) -> bool {
-        for (ticket, frame) in std::mem::take(&mut self.ready) {
-            self.open.remove(&ticket.tag);
-            self.kept.take_ready(ticket, &frame);
+        for ready in std::mem::take(&mut self.ready) {
+            self.open.remove(&ready.ticket.tag);
+            self.kept.take_ready(&ready);
         }
         let kept = &mut self.kept;
         self.open.retain(|_, entry| {
@@ -39,7 +39,7 @@ impl Table {
                 State::Running => true,
                 // A wait that cannot be cancelled ends at this moment.
                 State::Parked(wait, _) => !cancel(wait),
-                State::Waiting(_) | State::Flushing => false,
+                State::Ready | State::Waiting(_) | State::Flushing => false,
             };
             if !stays {
                 kept.take_entry(entry);
@@ -74,11 +74,16 @@ impl Table {
             .get(HEADER_LEN..HEADER_LEN + 2)
             .and_then(|tag| tag.try_into().ok());
         let oldtag = oldtag.map_or(header.tag, u16::from_le_bytes);
-        let over = match self.open.get(&oldtag).map(|entry| &entry.state) {
-            None | Some(State::Waiting(_)) => true,
-            Some(State::Parked(wait, _)) => cancel(*wait),
-            Some(State::Running | State::Flushing) => false,
-        };
+        let over = self
+            .open
+            .get(&oldtag)
+            .is_none_or(|entry| match entry.state {
+                State::Waiting(_) => true,
+                // Others may wait for its end already.
+                State::Ready => entry.flushes.is_empty(),
+                State::Parked(wait, _) => cancel(wait),
+                State::Running | State::Flushing => false,
+            });
         if over {
             self.remove(oldtag);
             self.promote();
