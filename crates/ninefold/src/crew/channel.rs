@@ -70,6 +70,8 @@ pub(super) struct Channel {
     ended: AtomicBool,
     /// Nor does it receive any.
     gone: AtomicBool,
+    /// The end has come; what is under way is finished.
+    ending: AtomicBool,
     closed: AtomicBool,
     interest: Mutex<Interest>,
     held: AtomicBool,
@@ -115,6 +117,7 @@ impl Channel {
             stuck: AtomicBool::new(false),
             ended: AtomicBool::new(false),
             gone: AtomicBool::new(false),
+            ending: AtomicBool::new(false),
             closed: AtomicBool::new(false),
             interest: Mutex::default(),
             held: AtomicBool::new(false),
@@ -185,6 +188,9 @@ impl Channel {
         }
         if flags.intersects(EventFlags::HUP | EventFlags::ERR) {
             self.gone.store(true, Ordering::SeqCst);
+            if self.ending.load(Ordering::SeqCst) {
+                return self.close();
+            }
         }
         self.edge.store(true, Ordering::SeqCst);
         self.serve(worker);
@@ -212,6 +218,7 @@ impl Channel {
             match self.next(worker) {
                 Next::Serve(ticket, len) => self.run(worker, ticket, len),
                 Next::Nothing => return,
+                Next::End => return self.wind_up(),
                 Next::Close => return self.close(),
             }
         }
@@ -228,7 +235,7 @@ impl Channel {
             self.flush();
         }
         self.progress.fetch_add(1, Ordering::Relaxed);
-        if !self.may_have_more_threads() || self.undrained.load(Ordering::Relaxed) {
+        if !helped && (more || self.may_have_more()) {
             self.look_after();
         }
         interrupt::begin((self.id, ticket.number()));
@@ -249,6 +256,13 @@ impl Channel {
         }
     }
 
+    /// Whether something may have come that nobody will be told of, or has nobody to come for it.
+    fn may_have_more(&self) -> bool {
+        let signs = [&self.undrained, &self.edge, &self.ended];
+        let came = signs.iter().any(|sign| sign.load(Ordering::Relaxed));
+        came || !self.may_have_more_threads()
+    }
+
     fn may_have_more_threads(&self) -> bool {
         self.threads.load(Ordering::SeqCst) < self.crew.threads_per_channel()
     }
@@ -260,6 +274,20 @@ impl Channel {
         self.crew
             .interrupt(|(id, number)| id == self.id && unwanted.contains(&number));
         !unwanted.is_empty()
+    }
+
+    /// The client sends no more. It may still want the replies that are being made, unless it has
+    /// gone; over TCP that is not known until one is sent.
+    fn wind_up(self: &Arc<Self>) {
+        if !self.ending.swap(true, Ordering::SeqCst) {
+            self.session.give_up_locks();
+            self.let_go();
+            self.crew.watch.linger(self);
+        }
+        if self.gone.load(Ordering::SeqCst) {
+            return self.close();
+        }
+        self.close_when_done();
     }
 
     /// Ends the connection; what its client held is given up.

@@ -16,6 +16,9 @@ use crate::locked;
 /// How long a connection may be without progress before another thread comes.
 const STUCK: Duration = Duration::from_millis(2);
 
+/// How long a client that sends no more may wait for the replies that are being made: over TCP one
+/// that has died looks the same.
+const LINGER: Duration = Duration::from_secs(10);
 /// How long after an attempt to end a system call the next one follows.
 const AGAIN: Duration = Duration::from_millis(5);
 
@@ -40,6 +43,8 @@ struct State {
     held: Vec<(Weak<Channel>, u64)>,
     /// Connections whose next request nobody may see.
     watched: Vec<Look>,
+    /// Connections on which nothing comes any more, and when they are closed at the latest.
+    lingering: Vec<(Weak<Channel>, Instant)>,
     /// Connections with requests that nobody wants any more.
     unwanted: Vec<Weak<Channel>>,
     /// Somebody may have begun to wait.
@@ -92,6 +97,14 @@ impl Watch {
         self.tell(&mut state);
     }
 
+    /// Closes a connection whose client sends no more, if its requests last too long.
+    pub(super) fn linger(&self, channel: &Arc<Channel>) {
+        let mut state = locked(&self.state);
+        let until = Instant::now() + LINGER;
+        state.lingering.push((Arc::downgrade(channel), until));
+        self.tell(&mut state);
+    }
+
     /// Says that a request waits.
     pub(super) fn waiting(&self) {
         self.tell(&mut locked(&self.state));
@@ -111,7 +124,11 @@ impl Watch {
     /// The life of the thread.
     pub(super) fn run(&self) {
         while !self.stopping.load(Ordering::Acquire) {
-            let next = self.expire();
+            let next = self
+                .expire()
+                .into_iter()
+                .chain(self.close_lingering())
+                .min();
             self.release_stuck();
             self.look_at_watched();
             self.interrupt_unwanted();
@@ -129,6 +146,25 @@ impl Watch {
             .iter()
             .filter_map(|export| export.expire(Instant::now()))
             .min()
+    }
+
+    /// Says when the next one is to be closed.
+    fn close_lingering(&self) -> Option<Instant> {
+        let now = Instant::now();
+        let mut state = locked(&self.state);
+        let mut over = Vec::new();
+        state.lingering.retain(|(channel, until)| {
+            if *until <= now {
+                over.extend(channel.upgrade());
+            }
+            *until > now && channel.strong_count() > 0
+        });
+        let next = state.lingering.iter().map(|(_, until)| *until).min();
+        drop(state);
+        for channel in over {
+            channel.close_unless_quiet();
+        }
+        next
     }
 
     /// Gives back the connections without progress since the last look, and forgets those that are

@@ -116,6 +116,16 @@ impl Session {
         self.tickets.resume(ticket);
     }
 
+    /// Ends the waits for locks: nobody is left to release them. They have no reply.
+    pub(crate) fn give_up_locks(&self) {
+        self.tickets.give_up_locks(|wait| self.cancel(wait));
+    }
+
+    /// Whether no request is under way.
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.tickets.is_quiet()
+    }
+
     /// Whether as many requests are kept as may be: no more is to be deferred.
     pub(crate) fn is_full(&self) -> bool {
         self.tickets.is_full()

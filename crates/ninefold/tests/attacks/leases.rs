@@ -13,7 +13,7 @@ use ninefold_client::wire::{Dialect, NOTAG, Reply, Request, SetAttr, flags};
 use crate::common::{Batch, Server, attach, getattr, walk};
 
 /// Less than a lease lasts: what takes as long has waited for its end.
-const SOON: Duration = Duration::from_secs(20);
+pub const SOON: Duration = Duration::from_secs(20);
 
 const EINTR: u32 = 4;
 const RDWR: u32 = 2;
@@ -159,6 +159,21 @@ fn nothing_is_left_of_a_client_that_vanishes_while_its_opens_wait() {
         assert!(begun.elapsed() < SOON, "{count} waited for the lease");
         let mut other = server.session();
         other.call(&getattr(0)).expect("it goes on");
+    }
+}
+
+/// So soon that the server hears of the opens and of the end at once.
+#[test]
+fn nothing_is_left_of_a_client_that_vanishes_at_once() {
+    let server = server("0");
+    let _lease = Lease::of(&server, "file");
+    let begun = Instant::now();
+    for count in [1, 2, 5, 20].repeat(10) {
+        let mut client = server.session();
+        ask_for_all(&mut client, count);
+        drop(client);
+        server.wait_until_idle();
+        assert!(begun.elapsed() < SOON, "{count} waited for the lease");
     }
 }
 

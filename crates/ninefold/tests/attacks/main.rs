@@ -8,6 +8,7 @@ mod common;
 mod crowd;
 mod depth;
 mod descriptors;
+mod halves;
 mod leases;
 mod metadata;
 mod races;

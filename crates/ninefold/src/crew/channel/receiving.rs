@@ -30,6 +30,8 @@ pub(super) struct Receiving {
 pub(super) enum Next {
     Serve(Ticket, usize),
     Nothing,
+    /// Nothing more comes.
+    End,
     Close,
 }
 
@@ -97,6 +99,7 @@ impl Channel {
                     match self.receive(receiving) {
                         Received::Some { .. } => {}
                         Received::Nothing => return Next::Nothing,
+                        Received::Ended => return Next::End,
                         Received::Closed => return Next::Close,
                     }
                 }
@@ -155,7 +158,7 @@ impl Channel {
                     self.let_go();
                 }
             }
-            Received::Closed => {}
+            Received::Ended | Received::Closed => {}
         }
         received
     }

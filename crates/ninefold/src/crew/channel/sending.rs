@@ -66,10 +66,32 @@ impl Channel {
         }
     }
 
+    /// Ends a connection on which nothing comes any more, when all replies are with the kernel.
+    pub(super) fn close_when_done(&self) {
+        let tx = locked(&self.tx);
+        let done = self.session.is_quiet() && !tx.is_pending();
+        drop(tx);
+        if done {
+            self.close();
+        }
+    }
+
+    /// Ends a connection on which nothing comes any more and requests last too long. One whose
+    /// client only reads slowly goes on.
+    pub(in crate::crew) fn close_unless_quiet(&self) {
+        if !self.session.is_quiet() {
+            self.close();
+        }
+    }
+
     fn after_send(&self, tx: MutexGuard<'_, Tx>, sent: Sent) {
         self.pending
             .store(tx.is_pending() && !tx.is_stalled(), Ordering::SeqCst);
         match sent {
+            Sent::Fine if self.ending.load(Ordering::SeqCst) => {
+                drop(tx);
+                self.close_when_done();
+            }
             Sent::Fine => {}
             Sent::Stalled => self.set_interest(|interest| {
                 *interest = Interest {

@@ -59,6 +59,7 @@ impl Channel {
                     }
                 }
                 Next::Nothing => return,
+                Next::End => return self.wind_up(),
                 Next::Close => return self.close(),
             }
         }

@@ -107,6 +107,20 @@ impl Tickets {
         ready.map(|ready| (ready.ticket, ready.frame))
     }
 
+    pub(in crate::session) fn give_up_locks(&self, cancel: impl Fn(Wait) -> bool) {
+        let mut table = locked(&self.table);
+        table.open.retain(|_, entry| match entry.state {
+            State::Parked(wait @ Wait::Lock(_), _) => !cancel(wait),
+            _ => true,
+        });
+        table.promote();
+        self.note(&table);
+    }
+
+    pub(in crate::session) fn is_quiet(&self) -> bool {
+        locked(&self.table).open.is_empty()
+    }
+
     /// Whether nothing more is to be kept.
     pub(in crate::session) fn is_full(&self) -> bool {
         locked(&self.table).kept.is_full()
