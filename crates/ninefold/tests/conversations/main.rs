@@ -4,6 +4,7 @@
 
 mod attach;
 mod attr;
+mod change;
 mod classic;
 mod client;
 mod create;
