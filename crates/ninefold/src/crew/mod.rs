@@ -13,6 +13,7 @@ mod listen;
 mod rx;
 mod tx;
 mod watch;
+mod worker;
 
 pub use listen::{ListenError, Listener};
 
@@ -22,21 +23,18 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
 
-use ninefold_wire::DATA_HEADER_LEN;
-use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
+use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
 use rustix::event::{EventfdFlags, eventfd};
-use rustix::io::Errno;
 
 use crate::export::Export;
 use crate::locked;
 use crate::session::SessionOptions;
 use crate::sys::interrupt::{self, Calls, Job};
-use buffer::Buffer;
 use channel::Channel;
 use door::Door;
 use watch::Watch;
+use worker::Worker;
 
 /// Tokens of the epoll set that are no connection's and no listener's number.
 const WAKE: u64 = 0;
@@ -88,13 +86,6 @@ struct Shared {
     signal: Option<i32>,
     /// What its threads are at.
     calls: Mutex<Vec<Arc<Calls>>>,
-}
-
-/// What one thread works with; kept from request to request.
-struct Worker {
-    frame: Buffer,
-    reply: Buffer,
-    scratch: Vec<u8>,
 }
 
 impl Crew {
@@ -233,81 +224,6 @@ impl Shared {
     /// Threads that one connection may have at once: some are always left for others.
     fn threads_per_channel(&self) -> usize {
         (self.options.threads * 3 / 4).max(1)
-    }
-
-    /// The life of a thread.
-    fn work(self: &Arc<Self>) {
-        if let Some(signal) = self.signal {
-            locked(&self.calls).push(Calls::of_this_thread(signal));
-        }
-        let msize = self.options.session.msize_max as usize;
-        let mut worker = Worker {
-            frame: rx::frame_buffer(),
-            reply: Buffer::new(
-                msize.max(crate::session::MSIZE_MIN as usize),
-                DATA_HEADER_LEN,
-            ),
-            scratch: Vec::new(),
-        };
-        while !self.is_stopping() {
-            if let Some(channel) = self.take_offer() {
-                channel.serve(&mut worker);
-            } else if let Some(event) = self.wait() {
-                self.dispatch(event, &mut worker);
-            }
-        }
-    }
-
-    fn take_offer(&self) -> Option<Arc<Channel>> {
-        let mut ready = locked(&self.ready);
-        let channel = ready.pop_front()?;
-        channel.accept_offer();
-        let more = !ready.is_empty();
-        drop(ready);
-        if more {
-            self.wake_one();
-        }
-        Some(channel)
-    }
-
-    fn wait(&self) -> Option<Event> {
-        self.idle.fetch_add(1, Ordering::SeqCst);
-        let mut events = [Event {
-            flags: EventFlags::empty(),
-            data: EventData::new_u64(WAKE),
-        }];
-        // An offer made before this thread counted as idle has woken nobody.
-        let offered = !locked(&self.ready).is_empty();
-        let woken = if offered {
-            Ok(0)
-        } else {
-            epoll::wait(&self.epoll, &mut events, None)
-        };
-        self.idle.fetch_sub(1, Ordering::SeqCst);
-        match woken {
-            Ok(1) => Some(events[0]),
-            Ok(_) | Err(Errno::INTR) => None,
-            Err(errno) => {
-                tracing::error!(%errno, "epoll_wait");
-                thread::sleep(Duration::from_millis(10));
-                None
-            }
-        }
-    }
-
-    fn dispatch(self: &Arc<Self>, event: Event, worker: &mut Worker) {
-        match event.data.u64() {
-            WAKE => self.waking.store(false, Ordering::SeqCst),
-            STOP => {}
-            id => {
-                let channel = locked(&self.channels).get(&id).cloned();
-                if let Some(channel) = channel {
-                    channel.on_event(event.flags, worker);
-                } else {
-                    self.accept(id);
-                }
-            }
-        }
     }
 
     /// Asks for a colleague to help with a connection. False when all are at work.
