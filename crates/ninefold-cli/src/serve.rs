@@ -49,6 +49,7 @@ pub fn run(args: &ServeArgs) -> anyhow::Result<()> {
         session: SessionOptions {
             msize_max: args.msize_max,
         },
+        interrupt: true,
     })
     .context("cannot start the server's threads")?;
     for listener in listeners {

@@ -50,7 +50,12 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     let export = Arc::new(Export::open(Path::new(dir), &options)?);
     let session = SessionOptions { msize_max: 1 << 20 };
-    let crew = Crew::start(CrewOptions { threads, session })?;
+    let interrupt = true;
+    let crew = Crew::start(CrewOptions {
+        threads,
+        session,
+        interrupt,
+    })?;
     crew.listen(Listener::unix(Path::new(socket))?, &export)?;
     println!("ready");
     io::stdin().read_to_end(&mut Vec::new())?;

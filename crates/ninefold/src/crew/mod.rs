@@ -8,10 +8,12 @@
 
 mod buffer;
 mod channel;
+mod door;
 mod listen;
 mod rx;
 mod tx;
 mod watch;
+mod worker;
 
 pub use listen::{ListenError, Listener};
 
@@ -21,27 +23,24 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
 
-use ninefold_wire::DATA_HEADER_LEN;
-use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
+use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
 use rustix::event::{EventfdFlags, eventfd};
-use rustix::io::Errno;
 
 use crate::export::Export;
 use crate::locked;
 use crate::session::SessionOptions;
-use buffer::Buffer;
+use crate::sys::interrupt::{self, Calls, Job};
 use channel::Channel;
+use door::Door;
 use watch::Watch;
+use worker::Worker;
 
 /// Tokens of the epoll set that are no connection's and no listener's number.
 const WAKE: u64 = 0;
 const STOP: u64 = 1;
 const FIRST_ID: u64 = 2;
 
-/// Most connections at once; further ones are closed at once.
-const CONNECTIONS_MAX: usize = 16384;
 /// Least and most threads when their number is not given.
 const THREADS: (usize, usize) = (8, 64);
 
@@ -52,6 +51,11 @@ pub struct CrewOptions {
     pub threads: usize,
     /// What its sessions offer.
     pub session: SessionOptions,
+    /// Whether system calls that wait (for a lease on a file, for a file system that hangs) are ended
+    /// when the client gives up their request, begins anew or hangs up. It takes a signal of the
+    /// process: the first real-time signal without a handler gets one, which does nothing. Only
+    /// threads of the crew are sent it.
+    pub interrupt: bool,
 }
 
 /// A running server: threads, listeners, connections.
@@ -78,21 +82,10 @@ struct Shared {
     /// A wake-up is on its way to one of them.
     waking: AtomicBool,
     watch: Arc<Watch>,
-}
-
-/// A listener and what is behind it.
-struct Door {
-    listener: Listener,
-    export: Arc<Export>,
-    /// Times that somebody was told of newcomers since the last look at the door.
-    knocks: AtomicUsize,
-}
-
-/// What one thread works with; kept from request to request.
-struct Worker {
-    frame: Buffer,
-    reply: Buffer,
-    scratch: Vec<u8>,
+    /// The signal that ends a thread's system calls, if one may.
+    signal: Option<i32>,
+    /// What its threads are at.
+    calls: Mutex<Vec<Arc<Calls>>>,
 }
 
 impl Crew {
@@ -139,16 +132,12 @@ impl Crew {
         let shared = &self.shared;
         shared.watch.add_export(export);
         let id = shared.new_id();
-        let door = Arc::new(Door {
-            listener,
-            export: Arc::clone(export),
-            knocks: AtomicUsize::new(0),
-        });
+        let door = Arc::new(Door::new(listener, export));
         locked(&shared.listeners).insert(id, Arc::clone(&door));
         let data = EventData::new_u64(id);
         epoll::add(
             &shared.epoll,
-            door.listener.fd(),
+            door.fd(),
             data,
             EventFlags::IN | EventFlags::ET,
         )?;
@@ -201,6 +190,11 @@ impl Shared {
         )?;
         // Level-triggered, so that every thread sees it.
         epoll::add(&epoll, &stop, EventData::new_u64(STOP), EventFlags::IN)?;
+        let signal = if options.interrupt {
+            interrupt::signal()
+        } else {
+            None
+        };
         Ok(Self {
             epoll,
             wake,
@@ -214,6 +208,8 @@ impl Shared {
             idle: AtomicUsize::new(0),
             waking: AtomicBool::new(false),
             watch: Arc::default(),
+            signal,
+            calls: Mutex::default(),
         })
     }
 
@@ -228,78 +224,6 @@ impl Shared {
     /// Threads that one connection may have at once: some are always left for others.
     fn threads_per_channel(&self) -> usize {
         (self.options.threads * 3 / 4).max(1)
-    }
-
-    /// The life of a thread.
-    fn work(self: &Arc<Self>) {
-        let msize = self.options.session.msize_max as usize;
-        let mut worker = Worker {
-            frame: rx::frame_buffer(),
-            reply: Buffer::new(
-                msize.max(crate::session::MSIZE_MIN as usize),
-                DATA_HEADER_LEN,
-            ),
-            scratch: Vec::new(),
-        };
-        while !self.is_stopping() {
-            if let Some(channel) = self.take_offer() {
-                channel.serve(&mut worker);
-            } else if let Some(event) = self.wait() {
-                self.dispatch(event, &mut worker);
-            }
-        }
-    }
-
-    fn take_offer(&self) -> Option<Arc<Channel>> {
-        let mut ready = locked(&self.ready);
-        let channel = ready.pop_front()?;
-        channel.accept_offer();
-        let more = !ready.is_empty();
-        drop(ready);
-        if more {
-            self.wake_one();
-        }
-        Some(channel)
-    }
-
-    fn wait(&self) -> Option<Event> {
-        self.idle.fetch_add(1, Ordering::SeqCst);
-        let mut events = [Event {
-            flags: EventFlags::empty(),
-            data: EventData::new_u64(WAKE),
-        }];
-        // An offer made before this thread counted as idle has woken nobody.
-        let offered = !locked(&self.ready).is_empty();
-        let woken = if offered {
-            Ok(0)
-        } else {
-            epoll::wait(&self.epoll, &mut events, None)
-        };
-        self.idle.fetch_sub(1, Ordering::SeqCst);
-        match woken {
-            Ok(1) => Some(events[0]),
-            Ok(_) | Err(Errno::INTR) => None,
-            Err(errno) => {
-                tracing::error!(%errno, "epoll_wait");
-                thread::sleep(Duration::from_millis(10));
-                None
-            }
-        }
-    }
-
-    fn dispatch(self: &Arc<Self>, event: Event, worker: &mut Worker) {
-        match event.data.u64() {
-            WAKE => self.waking.store(false, Ordering::SeqCst),
-            STOP => {}
-            id => {
-                let channel = locked(&self.channels).get(&id).cloned();
-                if let Some(channel) = channel {
-                    channel.on_event(event.flags, worker);
-                } else {
-                    self.accept(id);
-                }
-            }
-        }
     }
 
     /// Asks for a colleague to help with a connection. False when all are at work.
@@ -334,61 +258,20 @@ impl Shared {
         }
     }
 
-    /// Lets newcomers in. One thread does: when there are no descriptors left it stays at the door,
-    /// and the others are for those who are inside.
-    fn accept(self: &Arc<Self>, id: u64) {
-        let Some(door) = locked(&self.listeners).get(&id).cloned() else {
-            return;
-        };
-        if door.knocks.fetch_add(1, Ordering::SeqCst) > 0 {
-            return;
-        }
-        let mut heard = 1;
-        while heard > 0 {
-            self.accept_all(&door);
-            heard = door.knocks.fetch_sub(heard, Ordering::SeqCst) - heard;
-        }
-    }
-
-    fn accept_all(self: &Arc<Self>, door: &Door) {
-        while !self.is_stopping() {
-            match door.listener.accept() {
-                Ok(socket) => {
-                    if let Err(errno) = self.adopt(socket, &door.export) {
-                        tracing::warn!(%errno, "cannot serve a new connection");
-                    }
-                }
-                Err(Errno::AGAIN) => return,
-                Err(Errno::INTR | Errno::CONNABORTED) => {}
-                Err(errno) => {
-                    tracing::warn!(%errno, "cannot accept a connection, trying again");
-                    // Out of descriptors, most likely: the door stays open for when there are some.
-                    thread::sleep(Duration::from_millis(100));
-                }
-            }
-        }
-    }
-
-    fn adopt(self: &Arc<Self>, socket: OwnedFd, export: &Arc<Export>) -> Result<(), Errno> {
-        let id = self.new_id();
-        let channel = Channel::new(self, id, socket, export)?;
-        let mut channels = locked(&self.channels);
-        if channels.len() >= CONNECTIONS_MAX {
-            return Err(Errno::MFILE);
-        }
-        channels.insert(id, Arc::clone(&channel));
-        drop(channels);
-        let added = channel.register();
-        if added.is_err() {
-            self.forget(id);
-        }
-        added
-    }
-
     fn forget(&self, id: u64) {
         // Dropped unlocked: a channel's end can be long work.
         let channel = locked(&self.channels).remove(&id);
+        if let Some(channel) = &channel {
+            self.watch.interrupt(channel);
+        }
         drop(channel);
+    }
+
+    /// Ends the system calls of requests which are over for their clients.
+    fn interrupt(&self, is_over: impl Fn(Job) -> bool) {
+        for calls in locked(&self.calls).iter() {
+            calls.interrupt(&is_over);
+        }
     }
 
     fn stop(&self) {

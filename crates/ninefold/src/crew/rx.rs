@@ -40,7 +40,9 @@ pub(super) enum Received {
     },
     /// Nothing at this moment.
     Nothing,
-    /// The peer has gone.
+    /// The peer sends no more.
+    Ended,
+    /// The connection is broken.
     Closed,
 }
 
@@ -149,7 +151,7 @@ impl Rx {
             RecvFlags::DONTWAIT
         };
         match recv(socket, room, flags) {
-            Ok((0, _)) => Received::Closed,
+            Ok((0, _)) => Received::Ended,
             Ok((count, _)) => {
                 self.end += count;
                 Received::Some {

@@ -1,9 +1,9 @@
 //! The one thread that looks at the clock.
 //!
 //! It ends the waits for locks that have lasted long enough, has throttled requests go on when their
-//! time has come, and looks after the connections
-//! that a thread keeps for itself: when that thread is stuck in a request, nobody would receive the
-//! next one, so that the connection goes back to the epoll set.
+//! time has come, and ends the system calls that wait for what nobody wants any more. And it looks
+//! after the connections that a thread keeps for itself: when that thread is stuck in a request,
+//! nobody would receive the next one, so that the connection goes back to the epoll set.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
@@ -13,8 +13,14 @@ use super::channel::Channel;
 use crate::export::Export;
 use crate::locked;
 
-/// How long a kept connection may be without progress before it is given back.
+/// How long a connection may be without progress before another thread comes.
 const STUCK: Duration = Duration::from_millis(2);
+
+/// How long a client that sends no more may wait for the replies that are being made: over TCP one
+/// that has died looks the same.
+const LINGER: Duration = Duration::from_secs(10);
+/// How long after an attempt to end a system call the next one follows.
+const AGAIN: Duration = Duration::from_millis(5);
 
 /// What is watched.
 #[derive(Default)]
@@ -24,12 +30,33 @@ pub(super) struct Watch {
     stopping: AtomicBool,
 }
 
+/// What a connection was like when last looked at.
+struct Look {
+    channel: Weak<Channel>,
+    progress: u64,
+    at: Instant,
+}
+
 #[derive(Default)]
 struct State {
     exports: Vec<Weak<Export>>,
     held: Vec<(Weak<Channel>, u64)>,
+    /// Connections whose next request nobody may see.
+    watched: Vec<Look>,
+    /// Connections on which nothing comes any more, and when they are closed at the latest.
+    lingering: Vec<(Weak<Channel>, Instant)>,
+    /// Connections with requests that nobody wants any more.
+    unwanted: Vec<Weak<Channel>>,
     /// Somebody may have begun to wait.
     news: bool,
+}
+
+impl State {
+    fn add_unwanted(&mut self, channel: Weak<Channel>) {
+        if !self.unwanted.iter().any(|known| known.ptr_eq(&channel)) {
+            self.unwanted.push(channel);
+        }
+    }
 }
 
 impl Watch {
@@ -62,6 +89,33 @@ impl Watch {
         self.tell(&mut state);
     }
 
+    /// Looks after a connection that has as many threads as it may, or more to receive: somebody has
+    /// to come when they are stuck.
+    pub(super) fn look_after(&self, channel: &Arc<Channel>) {
+        let mut state = locked(&self.state);
+        state.watched.push(Look {
+            channel: Arc::downgrade(channel),
+            progress: channel.progress(),
+            at: Instant::now(),
+        });
+        self.tell(&mut state);
+    }
+
+    /// Ends the system calls of the requests of a connection that its client does not want any more.
+    pub(super) fn interrupt(&self, channel: &Arc<Channel>) {
+        let mut state = locked(&self.state);
+        state.add_unwanted(Arc::downgrade(channel));
+        self.tell(&mut state);
+    }
+
+    /// Closes a connection whose client sends no more, if its requests last too long.
+    pub(super) fn linger(&self, channel: &Arc<Channel>) {
+        let mut state = locked(&self.state);
+        let until = Instant::now() + LINGER;
+        state.lingering.push((Arc::downgrade(channel), until));
+        self.tell(&mut state);
+    }
+
     /// Says that a request waits.
     pub(super) fn waiting(&self) {
         self.tell(&mut locked(&self.state));
@@ -81,8 +135,14 @@ impl Watch {
     /// The life of the thread.
     pub(super) fn run(&self) {
         while !self.stopping.load(Ordering::Acquire) {
-            let next = self.expire();
+            let next = self
+                .expire()
+                .into_iter()
+                .chain(self.close_lingering())
+                .min();
             self.release_stuck();
+            self.look_at_watched();
+            self.interrupt_unwanted();
             self.sleep(next);
         }
     }
@@ -97,6 +157,25 @@ impl Watch {
             .iter()
             .filter_map(|export| export.expire(Instant::now()))
             .min()
+    }
+
+    /// Says when the next one is to be closed.
+    fn close_lingering(&self) -> Option<Instant> {
+        let now = Instant::now();
+        let mut state = locked(&self.state);
+        let mut over = Vec::new();
+        state.lingering.retain(|(channel, until)| {
+            if *until <= now {
+                over.extend(channel.upgrade());
+            }
+            *until > now && channel.strong_count() > 0
+        });
+        let next = state.lingering.iter().map(|(_, until)| *until).min();
+        drop(state);
+        for channel in over {
+            channel.close_unless_quiet();
+        }
+        next
     }
 
     /// Gives back the connections without progress since the last look, and forgets those that are
@@ -118,25 +197,55 @@ impl Watch {
         locked(&self.state).held.append(&mut still);
     }
 
+    /// Forgets the connections that are stuck, because somebody comes, and those at rest.
+    fn look_at_watched(&self) {
+        let now = Instant::now();
+        let mut watched = std::mem::take(&mut locked(&self.state).watched);
+        watched.retain_mut(|look| {
+            if now < look.at + STUCK {
+                return true;
+            }
+            look.at = now;
+            let channel = look.channel.upgrade();
+            channel.is_some_and(|channel| channel.look(&mut look.progress))
+        });
+        locked(&self.state).watched.append(&mut watched);
+    }
+
+    /// Forgets the connections whose requests have all ended.
+    fn interrupt_unwanted(&self) {
+        let unwanted = std::mem::take(&mut locked(&self.state).unwanted);
+        for weak in unwanted {
+            let channel = weak.upgrade();
+            if channel.is_some_and(|channel| channel.interrupt_unwanted()) {
+                locked(&self.state).add_unwanted(weak);
+            }
+        }
+    }
+
     fn sleep(&self, next: Option<Instant>) {
         let mut state = locked(&self.state);
         let until = next.map(|next| next.saturating_duration_since(Instant::now()));
-        if !state.held.is_empty() {
-            // A deadline is not so exact that it has to shorten this.
-            let slept = self.changed.wait_timeout(state, STUCK);
-            state = slept.unwrap_or_else(PoisonError::into_inner).0;
-        } else if !state.news {
-            state = match until {
-                Some(until) => {
-                    let slept = self.changed.wait_timeout(state, until);
-                    slept.unwrap_or_else(PoisonError::into_inner).0
-                }
-                None => self
-                    .changed
-                    .wait(state)
-                    .unwrap_or_else(PoisonError::into_inner),
-            };
-        }
+        // A deadline is not so exact that it has to shorten these.
+        let pause = if !state.held.is_empty() || !state.watched.is_empty() {
+            Some(STUCK)
+        } else if !state.unwanted.is_empty() {
+            Some(AGAIN)
+        } else if state.news {
+            Some(Duration::ZERO)
+        } else {
+            until
+        };
+        state = match pause {
+            Some(pause) => {
+                let slept = self.changed.wait_timeout(state, pause);
+                slept.unwrap_or_else(PoisonError::into_inner).0
+            }
+            None => self
+                .changed
+                .wait(state)
+                .unwrap_or_else(PoisonError::into_inner),
+        };
         state.news = false;
     }
 }

@@ -10,7 +10,7 @@ use rustix::io::{self, Errno};
 use super::budget::Descriptor;
 use super::opened::Opened;
 use super::{Export, LockHold, Node, Writer};
-use crate::sys::{self, Result};
+use crate::sys::{self, Result, interruptible};
 
 /// What an open file is good for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -133,7 +133,7 @@ impl OpenFile {
     /// errno of pread(2).
     pub fn read_at(&self, offset: u64, data: &mut [u8]) -> Result<usize> {
         let fd = self.fd()?;
-        retry(|| io::pread(&fd, &mut *data, offset))
+        interruptible(|| io::pread(&fd, &mut *data, offset))
     }
 
     /// Writes all of `data` at an offset, or what there is room for. Where the export wants it so,
@@ -169,7 +169,7 @@ impl OpenFile {
         let fd = self.fd()?;
         let mut done = 0;
         loop {
-            match retry(|| io::pwrite(&fd, &data[done..], offset + done as u64)) {
+            match interruptible(|| io::pwrite(&fd, &data[done..], offset + done as u64)) {
                 Ok(0) => return Ok(done),
                 Ok(count) => done += count,
                 // What is on the disk is said; the error comes again with the next request.
@@ -192,28 +192,20 @@ impl OpenFile {
 
     /// Sets the length through this open file.
     pub(super) fn truncate(&self, size: u64) -> Result<()> {
-        rustix::fs::ftruncate(self.fd()?, size)
+        let fd = self.fd()?;
+        interruptible(|| rustix::fs::ftruncate(&fd, size))
     }
 }
 
 /// fsync(2) or fdatasync(2).
 pub(super) fn sync(fd: BorrowedFd<'_>, data_only: bool) -> Result<()> {
-    retry(|| {
+    interruptible(|| {
         if data_only {
             rustix::fs::fdatasync(fd)
         } else {
             rustix::fs::fsync(fd)
         }
     })
-}
-
-fn retry<T>(mut call: impl FnMut() -> Result<T>) -> Result<T> {
-    loop {
-        match call() {
-            Err(Errno::INTR) => {}
-            done => return done,
-        }
-    }
 }
 
 impl Export {
@@ -279,6 +271,6 @@ impl Writer<'_> {
         }
         self.export().check_regular(node)?;
         let fd = sys::reopen(node.fd()?.as_fd(), OFlags::WRONLY | OFlags::NOCTTY)?;
-        rustix::fs::ftruncate(fd, size)
+        interruptible(|| rustix::fs::ftruncate(&fd, size))
     }
 }

@@ -261,6 +261,12 @@ impl Export {
         })
     }
 
+    /// A number that is another whenever the content has changed.
+    #[must_use]
+    pub fn data_version(&self, stat: &Stat) -> u64 {
+        qid::change(stat)
+    }
+
     /// One step of a walk: the object found, and its attributes.
     ///
     /// # Errors

@@ -5,8 +5,9 @@
 //! objects one number does the second of them get another here.
 
 use std::collections::HashMap;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{LazyLock, Mutex};
 
 use ninefold_wire::flags;
 use rustix::fs::FileType;
@@ -47,14 +48,41 @@ pub(super) fn kind(file_type: FileType) -> u8 {
 }
 
 /// A number that changes whenever the content does, and is never 0: Linux 6.4 and newer take 0 for
-/// "do not cache".
+/// "do not cache". See [`change`].
 pub(super) fn version(stat: &Stat) -> u32 {
+    // The lowest bit, which tells settled from fresh, is kept.
+    let change = change(stat);
+    let short = u32::try_from(change >> 32).unwrap_or(0) & !1 | u32::from(change & 1 == 1);
+    if short == 0 { 2 } else { short }
+}
+
+/// The same in 64 bits.
+///
+/// It is made of size and times, and so the same after a restart. But the clock that times changes
+/// has ticks: two writes within one leave the same times, and who read between them would never
+/// notice the second. While that is possible each look brings another number, which no object has
+/// ever had, and which is none that the object will have when it has settled. What a client keeps
+/// of such an object it will look at again.
+pub(super) fn change(stat: &Stat) -> u64 {
+    if stat.fresh {
+        return fresh();
+    }
     let mut mixed = stat.size.rotate_left(32);
     for Time { sec, nsec } in [stat.mtime, stat.ctime] {
         mixed = (mixed ^ u64::from_ne_bytes(sec.to_ne_bytes())).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         mixed = (mixed ^ u64::from(nsec)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     }
-    u32::try_from(mixed >> 32).unwrap_or(1).max(1)
+    mixed & !1
+}
+
+/// An odd number; the upper halves of 2^31 of them, one after the other, differ in more than their
+/// lowest bits.
+fn fresh() -> u64 {
+    static NEXT: LazyLock<AtomicU64> = LazyLock::new(|| {
+        // Another start than the last server's.
+        AtomicU64::new(RandomState::new().build_hasher().finish() | 1)
+    });
+    NEXT.fetch_add(1 << 33, Ordering::Relaxed)
 }
 
 /// Numbers for inodes of several devices.
@@ -232,6 +260,54 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    fn stat(size: u64, nsec: u32, fresh: bool) -> Stat {
+        let time = Time { sec: 7, nsec };
+        Stat {
+            id: FileId { dev: 1, ino: 1 },
+            mode: 0o100_644,
+            nlink: 1,
+            uid: 0,
+            gid: 0,
+            rdev: 0,
+            size,
+            blksize: 4096,
+            blocks: 8,
+            atime: time,
+            mtime: time,
+            ctime: time,
+            btime: None,
+            fresh,
+        }
+    }
+
+    #[test]
+    fn settled_versions_follow_size_and_times() {
+        let settled = |size, nsec| version(&stat(size, nsec, false));
+        assert_eq!(settled(3, 5), settled(3, 5));
+        let others = [(3, 5), (4, 5), (3, 6), (3, 0), (0, 0)];
+        let versions: HashSet<_> = others.map(|(size, nsec)| settled(size, nsec)).into();
+        assert_eq!(versions.len(), others.len());
+        assert!(
+            versions
+                .iter()
+                .all(|version| *version != 0 && version % 2 == 0)
+        );
+    }
+
+    /// Times and size are the same: a client must look again.
+    #[test]
+    fn fresh_versions_are_each_another() {
+        let fresh: HashSet<_> = (0..10_000).map(|_| version(&stat(3, 5, true))).collect();
+        assert_eq!(fresh.len(), 10_000);
+        assert!(
+            fresh.iter().all(|version| version % 2 == 1),
+            "never settled"
+        );
+        let changes: HashSet<_> = (0..100).map(|_| change(&stat(3, 5, true))).collect();
+        assert_eq!(changes.len(), 100);
+        assert!(!changes.contains(&change(&stat(3, 5, false))));
+    }
 
     #[test]
     fn suffixes_are_qemus() {

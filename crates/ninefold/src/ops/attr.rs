@@ -21,6 +21,8 @@ pub(super) fn getattr(call: &mut Call<'_>, fid: u32, mask: u64) -> Result<Answer
     };
     let mut attr = basic(&stat, call.iounit());
     attr.qid = call.export.qid(&stat)?;
+    attr.valid |= ask::DATA_VERSION;
+    attr.data_version = call.export.data_version(&stat);
     if let Some(btime) = stat.btime {
         attr.valid |= ask::BTIME;
         (attr.btime_sec, attr.btime_nsec) = seconds(btime);

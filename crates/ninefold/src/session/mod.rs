@@ -14,6 +14,7 @@ pub(crate) use refusal::moved_name;
 pub(crate) use ticket::Wait;
 pub use ticket::{Admission, Retired, Ticket};
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -115,6 +116,33 @@ impl Session {
     /// Readies a request whose wait is over. One that was given up meanwhile stays so.
     pub fn resume(&self, ticket: Ticket) {
         self.tickets.resume(ticket);
+    }
+
+    /// Ends the waits for locks: nobody is left to release them. They have no reply.
+    pub(crate) fn give_up_locks(&self) {
+        self.tickets.give_up_locks(|wait| self.cancel(wait));
+    }
+
+    /// Whether no request is under way.
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.tickets.is_quiet()
+    }
+
+    /// Whether as many requests are kept as may be: no more is to be deferred.
+    pub(crate) fn is_full(&self) -> bool {
+        self.tickets.is_full()
+    }
+
+    /// Keeps an admitted request until [`Session::take_ready`] gives it to a thread that can serve
+    /// it. False when it was given up meanwhile: retire it, send no reply.
+    pub(crate) fn defer(&self, ticket: Ticket, frame: &[u8]) -> bool {
+        self.tickets.defer(ticket, frame)
+    }
+
+    /// The numbers of requests that have begun, and whose replies nobody waits for: they are given
+    /// up, or the session they were made in has ended.
+    pub(crate) fn unwanted(&self) -> HashSet<u64> {
+        self.tickets.unwanted()
     }
 
     /// Serves an admitted request: runs it and writes the reply to the start of `reply`, which is

@@ -4,22 +4,20 @@
 //! for earlier requests on its fid, an Rflush for the request it gives up, a Tversion for all.
 //! These barriers live here; there is no queue to get stuck in.
 
+mod admit;
 mod park;
 
 pub(crate) use park::Wait;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use ninefold_wire::Header;
 use ninefold_wire::message::number;
-use ninefold_wire::{Dialect, HEADER_LEN, Header, NOFID, Request};
 
 use crate::locked;
 use park::Kept;
-
-/// Bytes of a Tclunk or Tremove: the header and `fid[4]`.
-const LAST_LEN: usize = HEADER_LEN + 4;
 
 /// A request under way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,6 +34,11 @@ impl Ticket {
     #[must_use]
     pub fn tag(self) -> u16 {
         self.tag
+    }
+
+    /// Tells the request from all others of its session.
+    pub(crate) fn number(self) -> u64 {
+        self.seq
     }
 
     /// Whether the request has been throttled already.
@@ -69,12 +72,22 @@ pub struct Retired {
 
 enum State {
     Running,
+    /// Has its place in `Table::ready`, and has not begun.
+    Ready,
     /// Waits for earlier requests on its fid.
     Waiting(Vec<u8>),
     /// Waits for something outside the session; the frame if it is to be served again.
     Parked(Wait, Vec<u8>),
     /// A Tflush that waits for the request it gives up.
     Flushing,
+}
+
+/// A request that may be served, and waits for a thread.
+struct Ready {
+    ticket: Ticket,
+    frame: Vec<u8>,
+    /// It counts as kept.
+    kept: bool,
 }
 
 struct Entry {
@@ -95,7 +108,7 @@ struct Table {
     open: HashMap<u16, Entry>,
     /// How many of them are `Waiting`.
     waiting: usize,
-    ready: VecDeque<(Ticket, Vec<u8>)>,
+    ready: VecDeque<Ready>,
     kept: Kept,
     /// A Tversion is under way; its frame while it still waits.
     resetting: bool,
@@ -110,21 +123,6 @@ pub(super) struct Tickets {
     has_ready: AtomicBool,
 }
 
-/// The fids a request is about, as far as they stand at a fixed place.
-fn fids_of(header: Header, frame: &[u8]) -> [u32; 2] {
-    let word = |at: usize| {
-        let bytes = frame.get(HEADER_LEN + at..HEADER_LEN + at + 4);
-        bytes
-            .and_then(|bytes| bytes.try_into().ok())
-            .map_or(NOFID, u32::from_le_bytes)
-    };
-    match header.number {
-        number::VERSION | number::AUTH | number::FLUSH => [NOFID; 2],
-        number::RENAME | number::XATTRWALK | number::LINK | number::WALK => [word(0), word(4)],
-        _ => [word(0), NOFID],
-    }
-}
-
 impl Table {
     fn issue(&mut self, header: Header, frame: &[u8], state: State) -> Ticket {
         let seq = self.next_seq;
@@ -133,7 +131,7 @@ impl Table {
         let entry = Entry {
             seq,
             number: header.number,
-            fids: fids_of(header, frame),
+            fids: admit::fids_of(header, frame),
             state,
             flushes: Vec::new(),
             silent: false,
@@ -153,9 +151,10 @@ impl Table {
             entry.seq < seq
                 && entry.fids.contains(&fid)
                 && match entry.state {
-                    State::Running | State::Waiting(_) | State::Parked(Wait::Throttle(_), _) => {
-                        true
-                    }
+                    State::Running
+                    | State::Ready
+                    | State::Waiting(_)
+                    | State::Parked(Wait::Throttle(_), _) => true,
                     State::Parked(Wait::Lock(_), _) | State::Flushing => false,
                 }
         })
@@ -186,8 +185,12 @@ impl Table {
             return;
         };
         if let Some(header) = Header::peek(&frame) {
-            let ticket = self.issue(header, &frame, State::Running);
-            self.ready.push_back((ticket, frame));
+            let ticket = self.issue(header, &frame, State::Ready);
+            self.ready.push_back(Ready {
+                ticket,
+                frame,
+                kept: false,
+            });
         }
     }
 
@@ -195,16 +198,18 @@ impl Table {
         let Some(entry) = self.open.get_mut(&tag) else {
             return;
         };
-        if let State::Waiting(frame) = std::mem::replace(&mut entry.state, State::Running) {
+        if let State::Waiting(frame) = std::mem::replace(&mut entry.state, State::Ready) {
             self.waiting -= 1;
-            self.ready.push_back((
-                Ticket {
-                    tag,
-                    seq: entry.seq,
-                    passed: false,
-                },
+            let ticket = Ticket {
+                tag,
+                seq: entry.seq,
+                passed: false,
+            };
+            self.ready.push_back(Ready {
+                ticket,
                 frame,
-            ));
+                kept: false,
+            });
         }
     }
 
@@ -212,83 +217,17 @@ impl Table {
         let entry = self.open.remove(&tag)?;
         self.waiting -= usize::from(matches!(entry.state, State::Waiting(_)));
         self.kept.take_entry(&entry);
+        if matches!(entry.state, State::Ready) {
+            self.forget_ready(entry.seq);
+        }
         Some(entry)
     }
 
-    /// Forgets what has not begun and silences what has. True when nothing is left.
-    fn abandon(&mut self, cancel: impl Fn(Wait) -> bool) -> bool {
-        for (ticket, frame) in std::mem::take(&mut self.ready) {
-            self.open.remove(&ticket.tag);
-            self.kept.take_ready(ticket, &frame);
+    fn forget_ready(&mut self, seq: u64) {
+        let at = self.ready.iter().position(|ready| ready.ticket.seq == seq);
+        if let Some(ready) = at.and_then(|at| self.ready.remove(at)) {
+            self.kept.take_ready(&ready);
         }
-        let kept = &mut self.kept;
-        self.open.retain(|_, entry| {
-            entry.silent = true;
-            entry.flushes.clear();
-            let stays = match entry.state {
-                State::Running => true,
-                // A wait that cannot be cancelled ends at this moment.
-                State::Parked(wait, _) => !cancel(wait),
-                State::Waiting(_) | State::Flushing => false,
-            };
-            if !stays {
-                kept.take_entry(entry);
-            }
-            stays
-        });
-        self.waiting = 0;
-        self.open.is_empty()
-    }
-
-    fn admit_version(
-        &mut self,
-        header: Header,
-        frame: &[u8],
-        cancel: impl Fn(Wait) -> bool,
-    ) -> Admission {
-        self.resetting = true;
-        if self.abandon(cancel) {
-            return Admission::Run(self.issue(header, frame, State::Running));
-        }
-        self.version = Some(frame.to_vec());
-        Admission::Waits
-    }
-
-    fn admit_flush(
-        &mut self,
-        header: Header,
-        frame: &[u8],
-        cancel: impl Fn(Wait) -> bool,
-    ) -> Admission {
-        let oldtag = frame
-            .get(HEADER_LEN..HEADER_LEN + 2)
-            .and_then(|tag| tag.try_into().ok());
-        let oldtag = oldtag.map_or(header.tag, u16::from_le_bytes);
-        let over = match self.open.get(&oldtag).map(|entry| &entry.state) {
-            None | Some(State::Waiting(_)) => true,
-            Some(State::Parked(wait, _)) => cancel(*wait),
-            Some(State::Running | State::Flushing) => false,
-        };
-        if over {
-            self.remove(oldtag);
-            self.promote();
-            return Admission::Run(self.issue(header, frame, State::Running));
-        }
-        if let Some(target) = self.open.get_mut(&oldtag) {
-            target.flushes.push(header.tag);
-        }
-        self.issue(header, frame, State::Flushing);
-        Admission::Waits
-    }
-
-    fn admit_last(&mut self, header: Header, frame: &[u8]) -> Admission {
-        let [fid, _] = fids_of(header, frame);
-        // A frame that waits is kept: only one that is sound, for that one is short.
-        if frame.len() == LAST_LEN && self.is_busy(fid, u64::MAX) {
-            self.issue(header, frame, State::Waiting(frame.to_vec()));
-            return Admission::Waits;
-        }
-        Admission::Run(self.issue(header, frame, State::Running))
     }
 
     /// Answers the flushes of an ended request, and the flushes of those.
@@ -305,36 +244,6 @@ impl Table {
 }
 
 impl Tickets {
-    pub(super) fn admit(&self, frame: &[u8], cancel: impl Fn(Wait) -> bool) -> Admission {
-        let Some(header) = Header::peek(frame) else {
-            return Admission::Violation;
-        };
-        let mut table = locked(&self.table);
-        if table.closed {
-            return Admission::Violation;
-        }
-        if table.resetting {
-            return Admission::Hold;
-        }
-        // A Tversion that is none is refused like any other message, and ends nothing.
-        if header.number == number::VERSION && Request::decode(frame, Dialect::Linux).is_ok() {
-            return table.admit_version(header, frame, cancel);
-        }
-        if table.open.contains_key(&header.tag) {
-            return Admission::Violation;
-        }
-        if table.kept.is_full() && matches!(header.number, number::READ | number::WRITE) {
-            return Admission::Hold;
-        }
-        let admission = match header.number {
-            number::FLUSH => table.admit_flush(header, frame, cancel),
-            number::CLUNK | number::REMOVE => table.admit_last(header, frame),
-            _ => Admission::Run(table.issue(header, frame, State::Running)),
-        };
-        self.note(&table);
-        admission
-    }
-
     fn note(&self, table: &Table) {
         self.has_ready
             .store(!table.ready.is_empty(), Ordering::Release);
@@ -365,6 +274,17 @@ impl Tickets {
             silent: entry.silent,
             flushed,
         }
+    }
+
+    /// The numbers of requests that have begun, and whose replies nobody waits for.
+    pub(super) fn unwanted(&self) -> HashSet<u64> {
+        let table = locked(&self.table);
+        let begun = table.open.values();
+        begun
+            .filter(|entry| matches!(entry.state, State::Running | State::Parked(..)))
+            .filter(|entry| entry.silent || !entry.flushes.is_empty())
+            .map(|entry| entry.seq)
+            .collect()
     }
 
     pub(super) fn close(&self, cancel: impl Fn(Wait) -> bool) {

@@ -6,6 +6,7 @@
 
 mod handle;
 pub(crate) mod identity;
+pub(crate) mod interrupt;
 mod limits;
 mod lock;
 mod stat;
@@ -15,6 +16,7 @@ mod xattr;
 
 pub use handle::{FileHandle, generation};
 pub use identity::act_as_server;
+pub use interrupt::interruptible;
 pub use limits::{descriptor_limit, raise_descriptor_limit};
 pub use lock::{ForeignLock, LockKind, lock_range, test_range};
 pub use stat::{FileId, Stat, Time, identify_entry, stat, stat_entry};
@@ -119,12 +121,9 @@ pub fn open_parent(dir: BorrowedFd<'_>) -> Result<OwnedFd> {
 /// The errno of openat(2). The caller has made sure that it is a regular file or a directory:
 /// opening a FIFO could wait, opening a device could do anything.
 pub fn reopen(object: BorrowedFd<'_>, flags: OFlags) -> Result<OwnedFd> {
-    fs::openat(
-        proc_fds()?,
-        DecInt::from_fd(object),
-        flags | OFlags::CLOEXEC,
-        Mode::empty(),
-    )
+    let (proc_fds, flags) = (proc_fds()?, flags | OFlags::CLOEXEC);
+    // Somebody may have a lease on the file.
+    interruptible(|| fs::openat(proc_fds, DecInt::from_fd(object), flags, Mode::empty()))
 }
 
 /// Whether this process may open the very object of a descriptor in such a way.

@@ -4,8 +4,9 @@ use std::os::fd::BorrowedFd;
 
 use ninefold_wire::Name;
 use rustix::fs::{self, AtFlags, FileType, Statx, StatxFlags, StatxTimestamp};
+use rustix::time::{ClockId, Timespec, clock_gettime};
 
-use super::Result;
+use super::{Result, interruptible};
 
 /// Which object: device and inode number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -23,6 +24,12 @@ pub struct Time {
     pub sec: i64,
     /// Nanoseconds, below 10^9.
     pub nsec: u32,
+}
+
+impl Time {
+    fn nanoseconds(self) -> i128 {
+        i128::from(self.sec) * 1_000_000_000 + i128::from(self.nsec)
+    }
 }
 
 /// An object's attributes.
@@ -54,7 +61,15 @@ pub struct Stat {
     pub ctime: Time,
     /// Creation, where the file system knows it.
     pub btime: Option<Time>,
+    /// The last change is so recent that the next one may have the same times.
+    pub fresh: bool,
 }
+
+/// Two changes this close together can have one time: it is that of the last tick of the clock, of
+/// which there are at least 100 a second.
+const TICK: i128 = 10_000_000;
+/// The same where the file system keeps seconds, and FAT every other one.
+const SECONDS: i128 = 2_000_000_000;
 
 impl Stat {
     /// What kind of object.
@@ -92,7 +107,22 @@ pub fn identify_entry(dir: BorrowedFd<'_>, name: Name<'_>) -> Result<Stat> {
 fn statx(fd: BorrowedFd<'_>, path: &[u8], flags: AtFlags) -> Result<Stat> {
     let wanted = StatxFlags::BASIC_STATS | StatxFlags::BTIME;
     let flags = flags | AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
-    fs::statx(fd, path, flags, wanted).map(|raw| of_statx(&raw))
+    // The clock that times changes; before the call, or a change could come between.
+    let now = clock_gettime(ClockId::RealtimeCoarse);
+    let raw = interruptible(|| fs::statx(fd, path, flags, wanted))?;
+    let mut stat = of_statx(&raw);
+    stat.fresh = [stat.mtime, stat.ctime]
+        .iter()
+        .any(|time| is_fresh(*time, now));
+    Ok(stat)
+}
+
+/// Whether a change now may have this time. One in the future, as after a clock was set back, is far
+/// from now, too.
+fn is_fresh(time: Time, now: Timespec) -> bool {
+    let age = i128::from(now.tv_sec) * 1_000_000_000 + i128::from(now.tv_nsec) - time.nanoseconds();
+    let unit = if time.nsec == 0 { SECONDS } else { TICK };
+    age.abs() <= unit
 }
 
 fn of_statx(raw: &Statx) -> Stat {
@@ -114,6 +144,7 @@ fn of_statx(raw: &Statx) -> Stat {
         mtime: time(raw.stx_mtime),
         ctime: time(raw.stx_ctime),
         btime: has_btime.then(|| time(raw.stx_btime)),
+        fresh: false,
     }
 }
 
@@ -121,5 +152,28 @@ fn time(raw: StatxTimestamp) -> Time {
     Time {
         sec: raw.tv_sec,
         nsec: raw.tv_nsec,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_near_is_fresh() {
+        let now = Timespec {
+            tv_sec: 1000,
+            tv_nsec: 1_000_000,
+        };
+        let fresh = |sec, nsec| is_fresh(Time { sec, nsec }, now);
+        assert!(fresh(1000, 1_000_000), "this tick");
+        assert!(fresh(999, 992_000_000), "the last one");
+        assert!(fresh(1000, 3_000_000), "on another processor");
+        assert!(!fresh(999, 990_000_000), "long ago");
+        assert!(!fresh(1000, 900_000_000), "in the future");
+        assert!(!fresh(5000, 1), "far in the future");
+        // A file system without nanoseconds.
+        assert!(fresh(999, 0) && fresh(1000, 0));
+        assert!(!fresh(997, 0) && !fresh(1003, 0));
     }
 }

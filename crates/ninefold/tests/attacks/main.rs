@@ -8,6 +8,8 @@ mod common;
 mod crowd;
 mod depth;
 mod descriptors;
+mod halves;
+mod leases;
 mod metadata;
 mod races;
 mod streams;

@@ -178,7 +178,7 @@ fn an_object_outlives_its_replacement() {
     outlives(|_, remover| {
         remover
             .renameat((0, "other"), (0, "file"))
-            .expect("a rename")
+            .expect("a rename");
     });
 }
 

@@ -5,6 +5,7 @@
 mod attach;
 mod attr;
 mod budget;
+mod change;
 mod classic;
 mod client;
 mod create;

@@ -4,6 +4,8 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
 
 use ninefold::{Budget, Export, ExportOptions, SecurityModel};
 use ninefold_wire::Dialect;
@@ -67,12 +69,26 @@ impl Share {
         fs::create_dir(&root).expect("the folder to share");
         fill(&root);
         let export = Arc::new(Export::open(&root, &options).expect("an export"));
-        Self { top, export }
+        let share = Self { top, export };
+        share.settle();
+        share
     }
 
     /// The tree as the server has it.
     pub fn export(&self) -> &Arc<Export> {
         &self.export
+    }
+
+    /// Waits until the times of all files are old enough to tell the next change from the last, so
+    /// that their qids stay the same.
+    pub fn settle(&self) {
+        thread::sleep(Duration::from_millis(21));
+    }
+
+    /// A server that is started on the folder while it is served already.
+    pub fn another(&self, options: &ExportOptions) -> Arc<Export> {
+        let root = self.top.path().join("export");
+        Arc::new(Export::open(&root, options).expect("an export"))
     }
 
     /// A client that has not said anything yet.

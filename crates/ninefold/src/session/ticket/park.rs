@@ -1,7 +1,9 @@
-//! Requests that wait for something outside the session, and hold no thread meanwhile.
+//! Requests that wait for something outside the session, and hold no thread meanwhile: for a lock,
+//! for their turn to read or write, or for a thread.
 //!
 //! A request that waits for a lock is answered by whoever sets the lock free. A throttled one keeps
-//! its frame, because it is served from the beginning when its time has come.
+//! its frame, because it is served from the beginning when its time has come. When all threads that
+//! a connection may have are stuck, what comes is kept, too, so that a Tflush behind it is heard.
 //!
 //! What is kept has a limit: at [`KEPT_MAX`] requests or [`KEPT_BYTES_MAX`] bytes a further Tread or
 //! Twrite is not taken from the connection. All else is, so that a Tflush is kept waiting only
@@ -12,12 +14,12 @@
 
 use std::sync::atomic::Ordering;
 
-use super::{Entry, State, Table, Ticket, Tickets};
+use super::{Entry, Ready, State, Table, Ticket, Tickets};
 use crate::export::WaitId;
 use crate::locked;
 use crate::throttle::ThrottleWait;
 
-/// Most throttled requests of one session: as many as a virtio device of QEMU has under way.
+/// Most kept requests of one session: as many as a virtio device of QEMU has under way.
 const KEPT_MAX: usize = 128;
 /// Bytes of their frames, not counting the one that exceeds it.
 const KEPT_BYTES_MAX: usize = 32 << 20;
@@ -54,9 +56,9 @@ impl Kept {
     }
 
     /// A ready request leaves the table.
-    pub(super) fn take_ready(&mut self, ticket: Ticket, frame: &[u8]) {
-        if ticket.passed {
-            self.take(frame);
+    pub(super) fn take_ready(&mut self, ready: &Ready) {
+        if ready.kept {
+            self.take(&ready.frame);
         }
     }
 
@@ -74,13 +76,17 @@ impl Table {
         entry.filter(|entry| entry.seq == ticket.seq)
     }
 
-    /// Has a throttled request served again.
+    /// Has a throttled request served again. It has had its turn, and counts as running.
     fn ready_passed(&mut self, ticket: Ticket, frame: Vec<u8>) {
         let passed = Ticket {
             passed: true,
             ..ticket
         };
-        self.ready.push_back((passed, frame));
+        self.ready.push_back(Ready {
+            ticket: passed,
+            frame,
+            kept: true,
+        });
     }
 }
 
@@ -91,11 +97,54 @@ impl Tickets {
         }
         let mut table = locked(&self.table);
         let ready = table.ready.pop_front();
-        if let Some((ticket, frame)) = &ready {
-            table.kept.take_ready(*ticket, frame);
+        if let Some(ready) = &ready {
+            table.kept.take_ready(ready);
+            if let Some(entry) = table.entry_of(ready.ticket) {
+                entry.state = State::Running;
+            }
         }
         self.note(&table);
-        ready
+        ready.map(|ready| (ready.ticket, ready.frame))
+    }
+
+    pub(in crate::session) fn give_up_locks(&self, cancel: impl Fn(Wait) -> bool) {
+        let mut table = locked(&self.table);
+        table.open.retain(|_, entry| match entry.state {
+            State::Parked(wait @ Wait::Lock(_), _) => !cancel(wait),
+            _ => true,
+        });
+        table.promote();
+        self.note(&table);
+    }
+
+    pub(in crate::session) fn is_quiet(&self) -> bool {
+        locked(&self.table).open.is_empty()
+    }
+
+    /// Whether nothing more is to be kept.
+    pub(in crate::session) fn is_full(&self) -> bool {
+        locked(&self.table).kept.is_full()
+    }
+
+    /// Keeps a request that was to be served until there is a thread for it. False when it was given
+    /// up before.
+    pub(in crate::session) fn defer(&self, ticket: Ticket, frame: &[u8]) -> bool {
+        let mut table = locked(&self.table);
+        let Some(entry) = table.entry_of(ticket) else {
+            return true;
+        };
+        if entry.silent || !entry.flushes.is_empty() {
+            return false;
+        }
+        entry.state = State::Ready;
+        table.kept.add(frame.len());
+        table.ready.push_back(Ready {
+            ticket,
+            frame: frame.to_vec(),
+            kept: true,
+        });
+        self.note(&table);
+        true
     }
 
     /// Marks a request as waiting, with its frame if it is to be served again. False when it was

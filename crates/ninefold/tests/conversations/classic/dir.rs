@@ -22,6 +22,7 @@ fn many(count: usize, dialect: Dialect) -> (Share, Client) {
     for number in 0..count {
         share.write(&format!("{number}{}", "n".repeat(number % 200)), "");
     }
+    share.settle();
     let client = open_root(&share, dialect);
     (share, client)
 }

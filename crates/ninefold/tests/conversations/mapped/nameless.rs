@@ -33,6 +33,7 @@ fn works(share: &Share, client: &mut Client, fid: u32, witness: &str) {
     }
     xattr_works(client, fid);
     client.walk(fid, 801, &[]).expect("a clone");
+    share.settle();
     assert_eq!(attr(client, 801), attr(client, fid));
     client.clunk(801).expect("a clunk");
     let after = share.exists(witness).then(|| shown(client, witness));

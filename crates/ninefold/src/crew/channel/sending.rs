@@ -1,0 +1,121 @@
+//! How a connection's replies leave, in the order in which requests end.
+
+use std::os::fd::AsFd;
+use std::sync::MutexGuard;
+use std::sync::atomic::Ordering;
+
+use ninefold_wire::Reply;
+use rustix::io::Errno;
+
+use super::{Channel, IDLE_MIN, Interest};
+use crate::crew::tx::{Sent, Tx};
+use crate::locked;
+use crate::session::{FAILURE_MAX, Outlet, Ticket};
+
+impl Channel {
+    pub(super) fn finish_failed(&self, ticket: Ticket) {
+        let mut frame = [0; FAILURE_MAX];
+        let len = self.session.failure(ticket, Errno::IO, &mut frame);
+        self.finish(ticket, &frame[..len]);
+    }
+
+    /// Ends a request: its reply and the Rflushes that waited for it go out, in this order.
+    pub(super) fn finish(&self, ticket: Ticket, reply: &[u8]) {
+        let more = self.frames_left.load(Ordering::SeqCst);
+        let mut tx = locked(&self.tx);
+        let retired = self.session.retire(ticket);
+        let mut sent = Sent::Fine;
+        if !retired.silent && !reply.is_empty() {
+            sent = tx.push(self.socket.as_fd(), reply, self.may_block(), more);
+        }
+        for tag in retired.flushed {
+            let mut frame = [0; ninefold_wire::HEADER_LEN];
+            if let Ok(len) = (Reply::Flush {}).encode(tag, &mut frame) {
+                sent =
+                    sent.max(tx.push(self.socket.as_fd(), &frame[..len], self.may_block(), more));
+            }
+        }
+        self.after_send(tx, sent);
+    }
+
+    /// Whether a thread may wait a moment for the client to take a large reply.
+    fn may_block(&self) -> bool {
+        self.crew.idle.load(Ordering::SeqCst) >= IDLE_MIN
+    }
+
+    /// Sends what is gathered.
+    pub(super) fn flush(&self) {
+        if self.pending.load(Ordering::SeqCst) {
+            let mut tx = locked(&self.tx);
+            if !tx.is_stalled() {
+                let sent = tx.flush(self.socket.as_fd(), self.may_block());
+                self.after_send(tx, sent);
+            }
+        }
+    }
+
+    /// Sends more of what a client did not take before.
+    pub(super) fn drain(&self) {
+        let mut tx = locked(&self.tx);
+        if tx.is_stalled() {
+            let sent = tx.flush(self.socket.as_fd(), false);
+            if sent == Sent::Fine {
+                self.set_interest(|interest| interest.stalled = false);
+            }
+            self.after_send(tx, sent);
+        }
+    }
+
+    /// Ends a connection on which nothing comes any more, when all replies are with the kernel.
+    pub(super) fn close_when_done(&self) {
+        let tx = locked(&self.tx);
+        let done = self.session.is_quiet() && !tx.is_pending();
+        drop(tx);
+        if done {
+            self.close();
+        }
+    }
+
+    /// Ends a connection on which nothing comes any more and requests last too long. One whose
+    /// client only reads slowly goes on.
+    pub(in crate::crew) fn close_unless_quiet(&self) {
+        if !self.session.is_quiet() {
+            self.close();
+        }
+    }
+
+    fn after_send(&self, tx: MutexGuard<'_, Tx>, sent: Sent) {
+        self.pending
+            .store(tx.is_pending() && !tx.is_stalled(), Ordering::SeqCst);
+        match sent {
+            Sent::Fine if self.ending.load(Ordering::SeqCst) => {
+                drop(tx);
+                self.close_when_done();
+            }
+            Sent::Fine => {}
+            Sent::Stalled => self.set_interest(|interest| {
+                *interest = Interest {
+                    held: false,
+                    stalled: true,
+                };
+            }),
+            Sent::Closed => {
+                drop(tx);
+                self.close();
+            }
+        }
+    }
+}
+
+impl Outlet for Channel {
+    fn complete(&self, ticket: Ticket, reply: &[u8]) {
+        self.finish(ticket, reply);
+        self.flush();
+        self.crew.revisit(self.id);
+    }
+
+    fn resume(&self, ticket: Ticket) {
+        self.session.resume(ticket);
+        self.crew.revisit(self.id);
+    }
+}
