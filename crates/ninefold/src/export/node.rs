@@ -63,7 +63,7 @@ impl Place {
     pub(crate) fn names(&self, node: &Node) -> Result<bool> {
         match sys::stat_entry(self.parent.fd(), self.name()?) {
             Ok(stat) => Ok(stat.id == node.id),
-            Err(Errno::NOENT) => Ok(false),
+            Err(Errno::NOENT | Errno::NOTDIR) => Ok(false),
             Err(errno) => Err(errno),
         }
     }
