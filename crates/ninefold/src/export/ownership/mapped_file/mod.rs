@@ -113,6 +113,12 @@ impl MappedFile {
                     node.forget_metadata(&metadata);
                     continue;
                 }
+                if is_anothers(node, &metadata)? {
+                    let own = hidden::nameless(self.kept(&metadata, node)?)?;
+                    node.forget_metadata(&metadata);
+                    node.keep_metadata(own);
+                    continue;
+                }
                 return self.rewrite(node, &metadata, edit);
             }
             let new = edit(&sys::stat(node.fd())?);
@@ -349,6 +355,12 @@ fn is_lost(export: &Export, node: &Node, metadata: &OwnedFd) -> Result<bool> {
         Ok(_) | Err(Errno::BUSY) => Ok(true),
         Err(errno) => Err(errno),
     }
+}
+
+/// Whether an object has lost its name and its metadata file has one still: the host, which removes
+/// the one without the other, may have given the name to another object.
+fn is_anothers(node: &Node, metadata: &OwnedFd) -> Result<bool> {
+    Ok(sys::stat(node.fd())?.nlink == 0 && sys::stat(metadata.as_fd())?.nlink > 0)
 }
 
 /// As in QEMU: what the host lets this server set.
