@@ -26,7 +26,7 @@ mod xattrs;
 use ninefold::SecurityModel;
 
 /// Runs of each model, and steps of each run.
-const SEEDS: u64 = 400;
+const SEEDS: u64 = 300;
 const STEPS: usize = 300;
 
 /// A number from the environment.
