@@ -25,9 +25,9 @@ impl Reference {
                 self.read(&fid, *offset, *count)
             }
             Op::Write { fid, offset, data } => self.write(client, *fid, *offset, data),
-            Op::List { fid, .. } => {
+            Op::List { fid, .. } | Op::ListOn { fid, .. } => {
                 let fid = self.any(client, *fid)?;
-                let State::Dir(_) = fid.state else {
+                let State::Dir(opening) = fid.state else {
                     return Err(Errno::NOTDIR);
                 };
                 let id = fid.id;
@@ -35,7 +35,10 @@ impl Reference {
                     return Err(Errno::NOENT);
                 }
                 self.tree.object_mut(id).atime = None;
-                Ok(Expected::Entries(id))
+                Ok(match op {
+                    Op::List { .. } => Expected::Entries(id),
+                    _ => Expected::Part(opening, id),
+                })
             }
             Op::Readlink { fid } => {
                 let id = self.object_fid(client, *fid)?.id;

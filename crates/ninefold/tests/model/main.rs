@@ -14,6 +14,7 @@ mod common;
 mod compare;
 mod content;
 mod host;
+mod listing;
 mod locks;
 mod names;
 mod op;

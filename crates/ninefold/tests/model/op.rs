@@ -104,6 +104,11 @@ pub enum Op {
         fid: u32,
         count: u32,
     },
+    /// One Treaddir from where the last one of this opening ended.
+    ListOn {
+        fid: u32,
+        count: u32,
+    },
     Readlink {
         fid: u32,
     },

@@ -15,8 +15,9 @@ use crate::choose::Chooser;
 use crate::client::Client;
 use crate::common::Random;
 use crate::compare::{Numbers, check};
+use crate::listing::Listings;
 use crate::op::{Op, Step};
-use crate::reference::{Reference, Rules, State};
+use crate::reference::{Expected, Reference, Rules, State};
 use crate::tree::{Attributes, Kind};
 use crate::{host, server};
 
@@ -36,6 +37,7 @@ fn export(root: &Path, model: SecurityModel) -> Arc<Export> {
 struct Play {
     reference: Reference,
     numbers: Numbers,
+    listings: Listings,
     clients: Vec<Client>,
     root: PathBuf,
     _top: TempDir,
@@ -63,6 +65,7 @@ impl Play {
         let mut play = Self {
             reference: Reference::new(rules, CLIENTS, attributes),
             numbers: Numbers::default(),
+            listings: Listings::default(),
             clients: Vec::new(),
             root,
             _top: top,
@@ -89,6 +92,15 @@ impl Play {
 
     fn send(&mut self, client: usize, op: &Op) -> Result<(), String> {
         let wanted = self.reference.apply(client, op);
+        if let Op::ListOn { fid, count } = *op {
+            let wanted = wanted.map(|wanted| match wanted {
+                Expected::Part(opening, dir) => (opening, dir),
+                other => unreachable!("{other:?} is no part"),
+            });
+            let tree = &self.reference.tree;
+            let (listings, client) = (&mut self.listings, &mut self.clients[client]);
+            return listings.go_on(client, tree, (fid, count), wanted);
+        }
         let came = server::send(&mut self.clients[client], op);
         let (reference, numbers) = (&self.reference, &mut self.numbers);
         check(reference, numbers, (client, op), (&wanted, &came))

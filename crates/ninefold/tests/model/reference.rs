@@ -25,6 +25,8 @@ pub enum Expected {
     Names(Vec<String>, u64, u32),
     /// All entries of a directory.
     Entries(Id),
+    /// Some of them, read through this opening.
+    Part(u64, Id),
     Status(u8),
     /// A lock of this range and kind is asked about by this owner.
     Blocker(Id),
@@ -189,6 +191,7 @@ impl Reference {
             | Op::Read { .. }
             | Op::Write { .. }
             | Op::List { .. }
+            | Op::ListOn { .. }
             | Op::Readlink { .. }
             | Op::Fsync { .. } => self.content(client, op),
             Op::Xattrwalk { fid, newfid, name } => self.xattrwalk(client, (*fid, *newfid), name),

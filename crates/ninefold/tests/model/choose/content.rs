@@ -162,6 +162,10 @@ impl Chooser<'_> {
                 fid: self.fid(client, |_, fid| matches!(fid.state, State::Dir(_))),
                 count: self.one(&[300, 400, 8192]),
             },
+            14..18 => Op::ListOn {
+                fid: self.fid(client, |_, fid| matches!(fid.state, State::Dir(_))),
+                count: self.one(&[30, 60, 280]),
+            },
             10 => Op::Readlink { fid },
             11 => Op::Statfs { fid },
             12 if self.chance(40) => Op::Fsync { fid },
