@@ -89,20 +89,20 @@ impl Listings {
             return listing.check_end(&now);
         }
         part.into_iter()
-            .try_for_each(|(name, offset)| listing.take(name, offset, &now))
+            .try_for_each(|(name, offset)| listing.take(&name, offset, &now))
     }
 }
 
 impl Listing {
-    fn take(&mut self, name: String, offset: u64, now: &Names) -> Result<(), String> {
+    fn take(&mut self, name: &str, offset: u64, now: &Names) -> Result<(), String> {
         self.offset = offset;
         if name == "." || name == ".." {
             return Ok(());
         }
-        let Some(number) = now.get(&name) else {
+        let Some(number) = now.get(name) else {
             return Err(format!("{name} is listed and not there"));
         };
-        match self.seen.insert(name.clone(), *number) {
+        match self.seen.insert(name.to_owned(), *number) {
             Some(before) if before == *number => Err(format!("{name} is listed twice")),
             _ => Ok(()),
         }

@@ -4,7 +4,7 @@ use ninefold::SecurityModel;
 
 use super::{Chooser, OPEN_FLAGS, UIDS, is_value};
 use crate::op::{Change, NewTime, Op};
-use crate::reference::State;
+use crate::reference::{Fid, State};
 use crate::tree::ROOT;
 
 const ATTRIBUTES: [&str; 5] = [
@@ -154,18 +154,29 @@ impl Chooser<'_> {
         }
     }
 
+    /// Goes on with a listing; begins one where there is none.
+    pub(super) fn list(&mut self, client: usize) -> Op {
+        let fids = &self.reference.clients[client];
+        let is_open = |fid: &Fid| matches!(fid.state, State::Dir(_));
+        if !fids.values().any(is_open) || self.chance(6) {
+            let fid = self.fid(client, |this, fid| {
+                matches!(fid.state, State::Path) && this.is_dir(fid) && fid.id != ROOT
+            });
+            return Op::Lopen { fid, flags: 0 };
+        }
+        let fid = self.fid(client, |_, fid| is_open(fid));
+        if self.chance(5) {
+            let count = self.one(&[300, 400, 8192]);
+            return Op::List { fid, count };
+        }
+        let count = self.one(&[30, 60, 280]);
+        Op::ListOn { fid, count }
+    }
+
     pub(super) fn other(&mut self, client: usize) -> Op {
         let fid = self.object(client);
-        match self.random.below(24) {
+        match self.random.below(20) {
             0..6 => Op::Getattr { fid },
-            6..10 => Op::List {
-                fid: self.fid(client, |_, fid| matches!(fid.state, State::Dir(_))),
-                count: self.one(&[300, 400, 8192]),
-            },
-            14..18 => Op::ListOn {
-                fid: self.fid(client, |_, fid| matches!(fid.state, State::Dir(_))),
-                count: self.one(&[30, 60, 280]),
-            },
             10 => Op::Readlink { fid },
             11 => Op::Statfs { fid },
             12 if self.chance(40) => Op::Fsync { fid },

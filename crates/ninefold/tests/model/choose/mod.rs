@@ -151,13 +151,14 @@ impl Chooser<'_> {
             return Step::Client(client, Op::Attach { fid: 0, uid });
         }
         let op = match self.random.below(100) {
-            0..22 => self.walk(client),
-            22..42 => self.create(client),
-            42..56 => self.names(client),
-            56..74 => self.content(client),
-            74..80 => self.setattr(client),
-            80..88 => self.xattr(client),
-            88..93 => self.lock(client),
+            0..20 => self.walk(client),
+            20..40 => self.create(client),
+            40..52 => self.names(client),
+            52..68 => self.content(client),
+            68..76 => self.list(client),
+            76..82 => self.setattr(client),
+            82..89 => self.xattr(client),
+            89..94 => self.lock(client),
             _ => self.other(client),
         };
         Step::Client(client, op)
