@@ -15,7 +15,7 @@ mod sys;
 mod throttle;
 
 pub use crew::{Crew, CrewOptions, ListenError, Listener};
-pub use export::{Export, ExportError, ExportOptions, Multidevs, SecurityModel};
+pub use export::{Budget, Export, ExportError, ExportOptions, Multidevs, SecurityModel};
 pub use rustix::io::Errno;
 pub use session::{Admission, Outlet, Served, Session, SessionOptions, Ticket};
 pub use sys::raise_descriptor_limit;

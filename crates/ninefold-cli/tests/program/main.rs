@@ -1,7 +1,8 @@
 //! The built program, run as its users run it: wrong usage, and every client command against
-//! `ninefold serve`.
+//! `ninefold serve`, and two servers of one folder.
 
 mod listing;
+mod locks;
 mod server;
 mod serving;
 mod transfer;

@@ -4,7 +4,7 @@
 
 use std::ffi::OsStr;
 use std::io::{BufRead, BufReader};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
 
 use tempfile::TempDir;
@@ -68,12 +68,24 @@ impl Served {
     /// With these arguments; relative paths in them are in a directory of the test's own.
     pub fn start_with(args: &[&str]) -> Self {
         let dir = tempfile::tempdir().expect("a temporary directory");
-        std::fs::create_dir(dir.path().join("export")).expect("a directory");
+        let export = dir.path().join("export");
+        std::fs::create_dir(&export).expect("a directory");
+        Self::start_in(dir, args, &export)
+    }
+
+    /// One more server of the same folder.
+    pub fn again(&self) -> Self {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let args = ["--unix", "socket", "--security-model", "none"];
+        Self::start_in(dir, &args, &self.host(""))
+    }
+
+    fn start_in(dir: TempDir, args: &[&str], export: &Path) -> Self {
         let mut server = ninefold()
             .current_dir(dir.path())
             .arg("serve")
             .args(args)
-            .arg("export")
+            .arg(export)
             .stdout(Stdio::piped())
             .spawn()
             .expect("the server starts");

@@ -24,6 +24,11 @@ pub fn may_take() -> bool {
     capabilities(None).is_ok_and(|sets| sets.effective.contains(needed))
 }
 
+/// Whether the modes of files do not matter to this thread.
+pub fn overrides_modes() -> bool {
+    capabilities(None).is_ok_and(|sets| sets.effective.contains(CapabilitySet::DAC_OVERRIDE))
+}
+
 /// Makes what this thread creates from now on belong to `uid` and `gid`; none is the server's own.
 ///
 /// # Errors

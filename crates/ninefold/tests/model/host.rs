@@ -80,7 +80,7 @@ impl Reference {
     fn host_rename(&mut self, from: &str, to: &str) -> Done {
         let (old, old_name, _) = self.tree.resolve(from)?;
         let (new, new_name, target) = self.tree.resolve(to)?;
-        if self.rules.by_file() && target.is_some() {
+        if (self.rules.by_file() || self.rules.few_descriptors) && target.is_some() {
             // The host would have to clear away what is kept of it.
             return Err(Errno::EXIST);
         }
@@ -88,6 +88,9 @@ impl Reference {
     }
 
     fn host_remove(&mut self, path: &str) -> Done {
+        if self.rules.few_descriptors {
+            return Err(Errno::PERM);
+        }
         let id = self.host_found(path)?;
         let (dir, name, _) = self.tree.resolve(path)?;
         let directory = self.tree.object(id).is_dir();

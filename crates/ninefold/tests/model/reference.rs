@@ -42,6 +42,8 @@ pub struct Rules {
     /// Whose what the server makes for nobody in particular is.
     pub uid: u32,
     pub gid: u32,
+    /// What the host removes may be gone for clients that know it.
+    pub few_descriptors: bool,
 }
 
 impl Rules {
@@ -300,6 +302,23 @@ impl Reference {
         if let Some(opening) = fid.opening() {
             self.locks.release(fid.id, opening);
         }
+    }
+
+    /// Whether a message acts on an object of several names by its fid, and the one that the fid was
+    /// walked to has been moved or removed: which one is meant then is the server's choice.
+    pub fn is_open_to_choice(&self, client: usize, op: &Op) -> bool {
+        let (Op::Remove { fid } | Op::Rename { fid, .. }) = op else {
+            return false;
+        };
+        let Ok(fid) = self.object_fid(client, *fid) else {
+            return false;
+        };
+        let Some((dir, name, _)) = &fid.place else {
+            return false;
+        };
+        let entry = self.tree.lookup(*dir, name);
+        let object = self.tree.object(fid.id);
+        object.had_links && object.links > 0 && entry.map(|entry| entry.id) != Ok(fid.id)
     }
 
     /// By which name a fid's object is moved or removed: the one it was walked to if that still

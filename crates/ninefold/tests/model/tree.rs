@@ -29,6 +29,8 @@ pub struct Object {
     pub parent: Id,
     /// Of what is no directory; a directory that was removed has 0.
     pub links: usize,
+    /// Had more than one name once.
+    pub had_links: bool,
     /// What the host shows; always whole.
     pub host: Attributes,
     /// What a mapped model shows instead.
@@ -68,6 +70,7 @@ impl Object {
             kind,
             parent: ROOT,
             links: 1,
+            had_links: false,
             host,
             kept: Attributes::default(),
             hazy: false,
@@ -228,7 +231,9 @@ impl Tree {
             return Err(Errno::NOENT);
         }
         self.enter(dir, name, id);
-        self.object_mut(id).links += 1;
+        let object = self.object_mut(id);
+        object.links += 1;
+        object.had_links = true;
         Ok(())
     }
 
