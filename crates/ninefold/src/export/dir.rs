@@ -22,6 +22,8 @@ pub struct Cursor {
     opened: Arc<Opened>,
     /// Where the next getdents64(2) reads on, if the directory has been opened just so often.
     at: Option<(u64, u64)>,
+    /// How often it had been opened when it was last read.
+    begun: Option<u64>,
     locks: LockHold,
 }
 
@@ -60,12 +62,23 @@ impl Cursor {
     fn seek(&mut self, offset: u64) -> Result<(Arc<Descriptor>, u64)> {
         let (fd, times) = self.opened.fd()?;
         if self.at != Some((times, offset)) {
+            if offset != 0 && self.begun != Some(times) {
+                begin(&fd)?;
+            }
             rustix::fs::seek(&fd, SeekFrom::Start(offset))?;
         }
         // The kernel moves on past all records that it gives, the client perhaps not.
         self.at = None;
+        self.begun = Some(times);
         Ok((fd, times))
     }
+}
+
+/// Reads something from the start. ext4 would else not notice the way back there from the end, when
+/// it is there that a directory is read first, and list nothing.
+fn begin(fd: &Descriptor) -> Result<()> {
+    let mut records = [MaybeUninit::uninit(); RECORD_MAX];
+    RawDir::new(fd, &mut records).next().transpose().map(drop)
 }
 
 impl Export {
@@ -83,6 +96,7 @@ impl Export {
         Ok(Cursor {
             opened: Opened::new(node, fd, flags, self.reopens),
             at: None,
+            begun: None,
             locks: LockHold::new(self, node.id()),
         })
     }

@@ -162,10 +162,7 @@ impl OpenFile {
     }
 
     fn write_all(&self, offset: u64, data: &[u8]) -> Result<usize> {
-        let end = offset.checked_add(data.len() as u64).ok_or(Errno::INVAL)?;
-        if i64::try_from(end).is_err() {
-            return Err(Errno::INVAL);
-        }
+        check_range(offset, data)?;
         let fd = self.fd()?;
         let mut done = 0;
         loop {
@@ -194,6 +191,15 @@ impl OpenFile {
     pub(super) fn truncate(&self, size: u64) -> Result<()> {
         let fd = self.fd()?;
         interruptible(|| rustix::fs::ftruncate(&fd, size))
+    }
+}
+
+/// Checks that data ends where a file can end.
+fn check_range(offset: u64, data: &[u8]) -> Result<()> {
+    let end = offset.checked_add(data.len() as u64);
+    match end.map(i64::try_from) {
+        Some(Ok(_)) => Ok(()),
+        _ => Err(Errno::INVAL),
     }
 }
 
@@ -249,7 +255,9 @@ impl Export {
         offset: u64,
         data: &[u8],
     ) -> Result<usize> {
-        if by != Some(0) {
+        // A write that is refused, or of nothing, leaves them.
+        if by != Some(0) && file.access().writes() && !data.is_empty() {
+            check_range(offset, data)?;
             self.ownership.before_write(self, node, file)?;
         }
         file.write_at(offset, data)

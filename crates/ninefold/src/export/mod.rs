@@ -385,7 +385,11 @@ impl Export {
         let mut dir = self.root_for(node.keeper());
         for name in names {
             let name = Name::new(name).map_err(|_| Errno::NOENT)?;
-            dir = self.child(&dir, name)?.0;
+            dir = match self.child(&dir, name) {
+                // Something else has taken the name since: the hint is a wrong one.
+                Err(Errno::NOTDIR | Errno::INVAL | Errno::NODEV) => return Err(Errno::NOENT),
+                found => found?.0,
+            };
         }
         let place = Place::new(&dir, Name::new(last).map_err(|_| Errno::NOENT)?);
         if place.names(node)? {

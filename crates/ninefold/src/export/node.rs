@@ -84,7 +84,7 @@ impl Place {
         };
         match sys::stat_entry(parent.as_fd(), self.name()?) {
             Ok(stat) => Ok(stat.id == node.id()),
-            Err(Errno::NOENT) => Ok(false),
+            Err(Errno::NOENT | Errno::NOTDIR) => Ok(false),
             Err(errno) => Err(errno),
         }
     }

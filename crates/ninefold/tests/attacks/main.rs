@@ -5,6 +5,7 @@
 mod blocked;
 #[path = "../common/mod.rs"]
 mod common;
+mod contest;
 mod crowd;
 mod depth;
 mod descriptors;

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use ninefold::{ExportOptions, SecurityModel};
+use ninefold::{Errno, ExportOptions, SecurityModel};
 
 use super::{BOTH, attr, beside, chmod, chown, create, of_both, shown};
 use crate::client::Client;
@@ -133,6 +133,25 @@ fn of_a_hosts_file_without_metadata() {
         chmod(&mut client, 1, 0o4711).expect("a mode");
         works(share, &mut client, 1, "file");
         assert!(!share.exists(".virtfs_metadata/file"), "no orphan");
+    });
+}
+
+#[test]
+fn something_else_has_a_parents_name() {
+    of_all(|share| {
+        share.mkdir("dir");
+        share.write("dir/first", "");
+        let mut client = share.client();
+        client.find(1, "dir/first");
+        // Moved on the host, so that it is looked for where the host says it was last.
+        fs::rename(share.path("dir/first"), share.path("dir/file")).expect("a rename");
+        fs::remove_file(share.path("dir/file")).expect("a removal");
+        fs::remove_dir(share.path("dir")).expect("a removal");
+        share.write("dir", "no directory");
+        assert_eq!(attr(&mut client, 1).nlink, 0);
+        assert_eq!(client.rename(1, 0, "new"), Err(Errno::NOENT));
+        assert_eq!(client.remove(1), Err(Errno::NOENT));
+        assert_eq!(share.read("dir"), b"no directory");
     });
 }
 

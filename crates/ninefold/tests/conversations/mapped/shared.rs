@@ -3,7 +3,11 @@
 use std::thread;
 use std::time::Duration;
 
+use ninefold::Errno;
+use ninefold_wire::NOFID;
+
 use super::{attr, chmod, chown, create, of_both, shown};
+use crate::verbs::{RDONLY, RDWR};
 
 const ROUNDS: u32 = 300;
 
@@ -113,5 +117,23 @@ fn a_change_of_attributes_is_a_change_of_ctime() {
             last = now;
         }
         assert_eq!(shown(&mut client, "file"), (5, 6, 0o100_640));
+    });
+}
+
+#[test]
+fn a_write_that_is_refused_or_empty_leaves_set_id_bits() {
+    of_both(|share| {
+        let mut client = share.client();
+        client.attach_as(1, NOFID, 1000).expect("a root");
+        client.lcreate(1, "file", RDWR, 0o6755).expect("a file");
+        client.attach_as(2, NOFID, 1000).expect("a root");
+        client.walk(2, 2, &["file"]).expect("the file");
+        client.lopen(2, RDONLY).expect("an open");
+        assert_eq!(client.write(2, 0, b"x"), Err(Errno::BADF));
+        assert_eq!(client.write(1, u64::MAX / 2, b"x"), Err(Errno::INVAL));
+        assert_eq!(client.write(1, 0, b""), Ok(0));
+        assert_eq!(attr(&mut client, 1).mode, 0o106_755);
+        assert_eq!(client.write(1, 0, b"x"), Ok(1));
+        assert_eq!(attr(&mut client, 1).mode, 0o100_755);
     });
 }

@@ -119,6 +119,12 @@ impl MappedFile {
                     node.forget_metadata(&metadata);
                     continue;
                 }
+                if is_anothers(node, &metadata)? {
+                    let own = hidden::nameless(self.kept(&metadata, node)?)?;
+                    node.forget_metadata(&metadata);
+                    keep(node, own);
+                    continue;
+                }
                 return self.rewrite(node, &metadata, edit);
             }
             let new = edit(&sys::stat(node.fd()?.as_fd())?);
@@ -386,6 +392,12 @@ fn is_lost(export: &Export, node: &Arc<Node>, metadata: &Descriptor) -> Result<b
         Ok(_) | Err(Errno::BUSY) => Ok(true),
         Err(errno) => Err(errno),
     }
+}
+
+/// Whether an object has lost its name and its metadata file has one still: the host, which removes
+/// the one without the other, may have given the name to another object.
+fn is_anothers(node: &Arc<Node>, metadata: &Descriptor) -> Result<bool> {
+    Ok(sys::stat(node.fd()?.as_fd())?.nlink == 0 && sys::stat(metadata.as_fd())?.nlink > 0)
 }
 
 /// As in QEMU: what the host lets this server set.
