@@ -113,7 +113,7 @@ fn tests() -> Result<Totals> {
 }
 
 /// The conversations once more with each model that keeps attributes in its own way: what a client
-/// sees must not depend on it.
+/// sees must not depend on it, nor on how many descriptors there are.
 fn models() -> Result<Totals> {
     let mut totals = Totals::default();
     for model in ["mapped-xattr", "mapped-file"] {
@@ -122,6 +122,10 @@ fn models() -> Result<Totals> {
         command.args(["test", "--package", "ninefold", "--test", "conversations"]);
         totals += cargo_test(command.env("NINEFOLD_MODEL", model))?;
     }
+    println!("few descriptors");
+    let mut command = places::cargo();
+    command.args(["test", "--package", "ninefold", "--test", "conversations"]);
+    totals += cargo_test(command.env("NINEFOLD_FEW_DESCRIPTORS", "1"))?;
     Ok(totals)
 }
 

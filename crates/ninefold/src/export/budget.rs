@@ -13,10 +13,14 @@ use std::sync::{Arc, Mutex, OnceLock, Weak};
 use rustix::io::Errno;
 
 use crate::locked;
-use crate::sys::{self, Result};
+use crate::sys::{self, Result, identity};
 
 /// Most descriptors given back at once: one look for them serves several requests.
 const BATCH_MAX: usize = 32;
+
+/// Fewest descriptors of a budget: a request may hold some at once, and a client has so many
+/// whatever others hold.
+const MIN: usize = 12;
 
 /// How often a request tries again when others are quicker.
 const ATTEMPTS: usize = 8;
@@ -58,11 +62,11 @@ impl fmt::Debug for Budget {
 }
 
 impl Budget {
-    /// So many descriptors, at least 16.
+    /// So many descriptors, at least 12.
     #[must_use]
     pub fn new(max: usize) -> Arc<Self> {
         Arc::new(Self {
-            max: max.max(16),
+            max: max.max(MIN),
             held: AtomicUsize::new(0),
             keepers: Mutex::default(),
         })
@@ -140,7 +144,7 @@ impl Keeper {
     fn is_fair(&self) -> bool {
         let held = self.held();
         let others = self.budget.held().saturating_sub(held);
-        held <= self.budget.max.saturating_sub(others) / 4 * 3 + 1
+        held <= (self.budget.max.saturating_sub(others) / 4 * 3).max(MIN)
     }
 
     /// A place in the budget for one descriptor.
@@ -157,11 +161,14 @@ impl Keeper {
                 return Ok(permit);
             }
             drop(permit);
-            let has_room = if is_fair {
-                self.budget.make_room()
-            } else {
-                self.park(self.budget.batch()) > 0
-            };
+            // What is given back is anybody's.
+            let has_room = identity::as_server(|| {
+                Ok(if is_fair {
+                    self.budget.make_room()
+                } else {
+                    self.park(self.budget.batch()) > 0
+                })
+            })?;
             refused = if is_fair { Errno::NFILE } else { Errno::MFILE };
             if !has_room {
                 break;
@@ -181,7 +188,11 @@ impl Keeper {
     ) -> Result<(T, Permit)> {
         let permit = self.permit()?;
         let made = match call() {
-            Err(Errno::MFILE | Errno::NFILE) if self.budget.make_room() => call(),
+            Err(Errno::MFILE | Errno::NFILE)
+                if identity::as_server(|| Ok(self.budget.make_room()))? =>
+            {
+                call()
+            }
             made => made,
         };
         Ok((made?, permit))

@@ -5,7 +5,10 @@
 
 mod budget;
 mod dir;
+mod enforce;
+mod error;
 mod file;
+mod ids;
 mod leaving;
 mod lock;
 mod mounts;
@@ -19,18 +22,20 @@ mod xattr;
 
 pub use budget::{Budget, Keeper};
 pub use dir::{Cursor, Entry};
+pub use enforce::{Enforce, Squash, Squashed};
+pub use error::ExportError;
 pub use file::{Access, OpenFile, OpenMode};
+pub use ids::{IdOverlap, IdRule, IdRuleError, IdTranslation};
 pub use lock::{
     HolderId, LockHold, LockKind, LockOutcome, LockOwner, LockTable, LockWait, Range, WaitId, Woken,
 };
 pub use node::{Node, Place};
 pub use ownership::{Owner, SecurityModel};
 pub use qid::Multidevs;
-pub use writer::{SetTime, Writer};
+pub use writer::{HostOwner, SetTime, Writer};
 
-use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -38,8 +43,10 @@ use ninefold_wire::{Name, Qid, Step};
 use rustix::fs::{Mode, OFlags, StatFs};
 use rustix::io::Errno;
 
-use crate::sys::{self, Result, Stat, XattrTarget};
-use crate::throttle::{Throttle, ThrottleError, ThrottleOptions};
+use crate::sys::{self, Result, Stat, XattrTarget, identity};
+use crate::throttle::{Throttle, ThrottleOptions};
+use enforce::Enforcer;
+use ids::Ids;
 use mounts::Mounts;
 use node::Tree;
 use object::Objects;
@@ -71,6 +78,10 @@ pub struct ExportOptions {
     /// Most fids of one session that hold extended attributes at once (`max_xattr`); 0: as many as
     /// there may be fids.
     pub max_xattr: u32,
+    /// What the client's users and groups are on the host.
+    pub ids: IdTranslation,
+    /// Who checks permissions.
+    pub enforce: Enforce,
 }
 
 impl ExportOptions {
@@ -86,35 +97,11 @@ impl ExportOptions {
             throttle: ThrottleOptions::default(),
             writeout: false,
             max_xattr: XATTR_FIDS_MAX,
+            ids: IdTranslation::default(),
+            enforce: Enforce::Client,
             descriptors: None,
         }
     }
-}
-
-/// Why a folder cannot be shared.
-#[derive(Debug, thiserror::Error)]
-pub enum ExportError {
-    /// The folder cannot be opened.
-    #[error("cannot share {path}: expected a directory that this user may open")]
-    Open {
-        /// The folder as given.
-        path: PathBuf,
-        /// What the host said.
-        source: io::Error,
-    },
-    /// The file system has no extended attributes.
-    #[error(
-        "cannot keep owners and modes in extended attributes: the file system of {0} has no user.* attributes (choose the security model mapped-file, passthrough or none)"
-    )]
-    NoXattrs(PathBuf),
-    /// There is no `/proc`.
-    #[error(
-        "cannot open /proc/self/fd, without which no file can be opened by its descriptor (mount /proc): {0}"
-    )]
-    Proc(io::Error),
-    /// The limits to reading and writing do not go together.
-    #[error("invalid throttle configuration: {0}")]
-    Throttle(#[from] ThrottleError),
 }
 
 /// Whether the file system knows `user.` attributes.
@@ -136,6 +123,8 @@ fn shared_root(fd: OwnedFd, stat: &Stat, budget: &Arc<Budget>) -> Arc<Node> {
 pub struct Export {
     root: Arc<Node>,
     ownership: Box<dyn Ownership>,
+    ids: Option<Ids>,
+    enforcer: Option<Enforcer>,
     mounts: Mounts,
     qids: QidMap,
     locks: LockTable,
@@ -155,6 +144,8 @@ impl Export {
     /// [`ExportError`].
     pub fn open(path: &Path, options: &ExportOptions) -> std::result::Result<Self, ExportError> {
         let throttle = Throttle::new(&options.throttle)?;
+        let ids = Ids::new(&options.ids)?;
+        let enforcer = Enforcer::new(options)?;
         sys::open_proc().map_err(|errno| ExportError::Proc(errno.into()))?;
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let opened = rustix::fs::open(path, flags, Mode::empty())
@@ -170,9 +161,11 @@ impl Export {
         let budget = budget.unwrap_or_else(Budget::of_process);
         let root = shared_root(fd, &stat, &budget);
         let (mounts, mounted) = Mounts::below(&root);
-        Ok(Self {
+        let export = Self {
             root,
             ownership: options.security_model.ownership(options),
+            ids,
+            enforcer,
             mounts,
             qids: QidMap::new(stat.id.dev, options.multidevs, &mounted),
             locks: LockTable::new(!options.readonly),
@@ -181,8 +174,10 @@ impl Export {
             writeout: options.writeout,
             max_xattr: options.max_xattr,
             budget,
-            reopens: options.security_model.is_mapped() || sys::identity::overrides_modes(),
-        })
+            reopens: options.security_model.is_mapped() || identity::overrides_modes(),
+        };
+        export.check_owner(path)?;
+        Ok(export)
     }
 
     /// The directory that is shared.
@@ -244,10 +239,11 @@ impl Export {
     /// The attributes of an object, as the client is to see them.
     ///
     /// # Errors
-    /// The errno of the host.
+    /// EOVERFLOW when the client has no id for the owner or the group, else the errno of the host.
     pub fn stat(&self, node: &Arc<Node>) -> Result<Stat> {
         let mut stat = sys::stat(node.fd()?.as_fd())?;
         self.ownership.complete(self, node, &mut stat)?;
+        self.show_owner(&mut stat)?;
         Ok(stat)
     }
 
@@ -300,6 +296,7 @@ impl Export {
         }
         let node = Node::new(dir.tree(), fd, &stat, Some(Place::new(dir, name)));
         self.ownership.found(self, &node, &mut stat)?;
+        self.show_owner(&mut stat)?;
         Ok((node, stat))
     }
 
@@ -328,11 +325,8 @@ impl Export {
             return Ok(Arc::clone(place.parent()));
         }
         let parent = Node::new(dir.tree(), fd, &stat, None);
-        Ok(if self.contains(&parent)? {
-            parent
-        } else {
-            Arc::clone(dir)
-        })
+        let contained = identity::as_server(|| self.contains(&parent));
+        Ok(if contained? { parent } else { Arc::clone(dir) })
     }
 
     /// Whether the way up from a directory comes to the root of the tree.
@@ -366,7 +360,7 @@ impl Export {
                 return Ok(place);
             }
         }
-        self.locate_by_hint(node)
+        identity::as_server(|| self.locate_by_hint(node))
     }
 
     /// Follows the host's own idea of the path down from the root, one component at a time.

@@ -10,7 +10,7 @@ use rustix::io::Errno;
 use super::budget::{Descriptor, Keeper, Parkable, Parked};
 use super::object::{Lost, Object, Objects, WayBack};
 use crate::locked;
-use crate::sys::{self, FileHandle, FileId, Result, Stat};
+use crate::sys::{self, FileHandle, FileId, Result, Stat, identity};
 
 /// An object that a client walked to or made: the object itself, whatever becomes of its name.
 ///
@@ -32,6 +32,9 @@ pub(super) struct Tree {
     pub(super) objects: Arc<Objects>,
     pub(super) keeper: Arc<Keeper>,
 }
+
+/// Most directories on the way to an object that is found by name.
+const WAY_MAX: usize = 1 << 16;
 
 /// The metadata file of an object.
 enum Metadata {
@@ -195,10 +198,12 @@ impl Node {
             Lost::No(fd) => fd,
             Lost::Handle(handle) => {
                 let tree = &self.tree;
-                let fd = (tree.keeper).open(|| tree.objects.open(&handle, OFlags::PATH))?;
-                self.object.hold(fd)
+                // Whoever had reached it may have it again.
+                let open = || tree.objects.open(&handle, OFlags::PATH);
+                self.object
+                    .hold(identity::as_server(|| tree.keeper.open(open))?)
             }
-            Lost::Name => self.find_by_name().map_err(gone)?,
+            Lost::Name => identity::as_server(|| self.find_by_name()).map_err(gone)?,
         };
         self.offer();
         Ok(fd)
@@ -221,6 +226,8 @@ impl Node {
             match parent.object.look() {
                 Lost::No(fd) => break fd,
                 Lost::Handle(_) => break parent.fd()?,
+                // Places out of date may make a ring.
+                Lost::Name if way.len() >= WAY_MAX => return Err(Errno::STALE),
                 Lost::Name => {
                     let next = (Arc::clone(parent), parent.last_place()?);
                     way.push(next);
@@ -316,14 +323,14 @@ impl Node {
     }
 
     /// How this object, which has a name, can be found once its descriptor is given back.
-    fn way_back(&self, fd: BorrowedFd<'_>, stat: &Stat) -> Option<WayBack> {
+    fn way_back(&self, fd: BorrowedFd<'_>, stat: &Stat, moved: Option<Place>) -> Option<WayBack> {
         if let Some(handle) = self.tree.objects.handle(fd) {
             return Some(WayBack::Handle(handle));
         }
-        let place = self.last_place().ok()?;
+        let place = moved.or_else(|| self.place.clone())?;
         // Looked at if that costs no descriptor. Where only the host can have moved it meanwhile,
         // it cannot be found again.
-        if let Some(dir) = place.parent.object.held() {
+        if let Some(dir) = place.parent.object.held_now() {
             let entry = sys::stat_entry(dir.as_fd(), place.name().ok()?).ok()?;
             if entry.id != stat.id {
                 return None;
@@ -368,7 +375,9 @@ fn gone(errno: Errno) -> Errno {
 
 impl Parkable for Node {
     fn park(&self) -> Parked {
-        let parked = self.object.park(|fd, stat| self.way_back(fd, stat));
+        let parked = self
+            .object
+            .park(|fd, stat, moved| self.way_back(fd, stat, moved));
         if parked == Parked::Yes {
             self.park_metadata();
         }

@@ -10,7 +10,7 @@ use rustix::io::Errno;
 use super::Node;
 use super::budget::{Descriptor, Parkable, Parked};
 use crate::locked;
-use crate::sys::{self, Result};
+use crate::sys::{self, Result, identity};
 
 /// Flags that belong to the first opening alone: a file that is opened once more must never be
 /// emptied or made by it.
@@ -72,7 +72,9 @@ impl Opened {
         let mut held = locked(&self.held);
         if held.fd.is_none() {
             let object = self.node.fd()?;
-            let fd = (self.node.keeper()).open(|| self.reopen(&object))?;
+            // Whoever could open it may have it open again.
+            let open = || self.reopen(&object);
+            let fd = identity::as_server(|| self.node.keeper().open(open))?;
             held.fd = Some(fd);
             held.times += 1;
         }

@@ -9,13 +9,16 @@ pub(crate) mod identity;
 mod limits;
 mod lock;
 mod stat;
+mod users;
 mod writeout;
 mod xattr;
 
 pub use handle::{FileHandle, generation};
+pub use identity::act_as_server;
 pub use limits::{descriptor_limit, raise_descriptor_limit};
 pub use lock::{ForeignLock, LockKind, lock_range, test_range};
 pub use stat::{FileId, Stat, Time, identify_entry, stat, stat_entry};
+pub use users::{groups_of, uid_of};
 pub use writeout::start_writeout;
 pub use xattr::{XattrTarget, xattr_get, xattr_list, xattr_remove, xattr_set};
 
@@ -137,12 +140,12 @@ pub fn may_access(object: BorrowedFd<'_>, access: Access) -> bool {
 /// # Errors
 /// The errno of openat(2).
 pub fn open_directory(dir: BorrowedFd<'_>) -> Result<OwnedFd> {
-    fs::openat(
-        dir,
-        ".",
-        OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC,
-        Mode::empty(),
-    )
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    match fs::openat(dir, ".", flags, Mode::empty()) {
+        // To read it one need not be allowed to search it, as this way needs.
+        Err(Errno::ACCESS) => reopen(dir, flags),
+        done => done,
+    }
 }
 
 /// Where the object of a descriptor is now, as the host's path. Only a hint: whoever uses it
