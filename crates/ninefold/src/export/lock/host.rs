@@ -15,6 +15,9 @@
 //! makes locks of bytes out of flock(2) there is no need to, and giving back one would
 //! give back the other.
 //!
+//! It is opened as the server, whosever request it is: who could open the file may lock it, and gets
+//! no other right by that. The next user's locks are on the same shadow.
+//!
 //! Where the host cannot lock, or does not let the file be opened, locks are between clients only.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -26,7 +29,7 @@ use rustix::io::Errno;
 use super::{LockKind, Range};
 use crate::export::Node;
 use crate::export::budget::{Descriptor, Keeper};
-use crate::sys::{self, ForeignLock, Result};
+use crate::sys::{self, ForeignLock, Result, identity};
 
 /// File systems whose flock(2) is a lock of all bytes: NFS, SMB (three numbers), 9P, AFS (two).
 const FLOCK_IS_BYTES: [u32; 7] = [
@@ -121,7 +124,8 @@ pub(super) fn ask_host(
     let Some(object) = opened(node.fd())? else {
         return Ok(None);
     };
-    let fd = opened(open_for_locks(&object, node.file_type(), OFlags::RDONLY))?;
+    let open = || open_for_locks(&object, node.file_type(), OFlags::RDONLY);
+    let fd = opened(identity::as_server(open))?;
     Ok(fd.and_then(|fd| test(fd.as_fd(), kind, range)))
 }
 
@@ -144,7 +148,7 @@ impl HostLocks {
         };
         let open = |flags| {
             let open = || open_for_locks(&object, node.file_type(), flags);
-            opened(node.keeper().open(open))
+            opened(identity::as_server(|| node.keeper().open(open)))
         };
         let may_write = may_write && node.file_type() == FileType::RegularFile;
         let mut writing = None;
@@ -265,7 +269,7 @@ impl Shadow {
     fn reopen(&mut self, held: Vec<Range>) -> Result<()> {
         let flags = OFlags::RDWR | OFlags::NOCTTY;
         let open = || sys::reopen(self.fd.as_fd(), flags);
-        let Some(fd) = opened(self.keeper.open(open))? else {
+        let Some(fd) = opened(identity::as_server(|| self.keeper.open(open)))? else {
             return Ok(());
         };
         for range in super::range::union(held) {

@@ -1,5 +1,6 @@
 //! Permissions checked by the host: every request has the rights of the user who attached.
 
+mod locks;
 mod rights;
 mod users;
 
