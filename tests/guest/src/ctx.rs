@@ -47,6 +47,10 @@ pub(crate) struct Ctx {
     pub(crate) host: Host,
     /// The first mount itself
     pub(crate) mount: PathBuf,
+    /// The row's directory on the mount that caches
+    pub(crate) cached: Option<PathBuf>,
+    /// How many files the server may have open, if that is fewer than usual
+    pub(crate) open_files_max: Option<u32>,
     relative: PathBuf,
     pub(crate) fs: Fs,
     pub(crate) model: Model,
@@ -66,6 +70,8 @@ impl Ctx {
             second: options.second.as_ref().context("--second")?.join(directory),
             host: Host::new(options.agent.as_deref().context("--agent")?),
             mount,
+            cached: options.cached.as_ref().map(|mount| mount.join(directory)),
+            open_files_max: options.open_files_max,
             relative: PathBuf::from(directory),
             fs: options.fs,
             model: options.model,

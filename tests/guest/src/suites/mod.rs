@@ -2,7 +2,9 @@
 
 mod apps;
 mod bigio;
+mod coherence;
 mod dialects;
+mod fids;
 mod hostlocks;
 mod interop;
 mod lifetime;
@@ -15,7 +17,7 @@ use crate::row::Row;
 
 type Rows = fn() -> Vec<Row>;
 
-const SUITES: [(&str, Rows); 10] = [
+const SUITES: [(&str, Rows); 12] = [
     ("lifetime", lifetime::rows),
     ("locks", locks::rows),
     ("hostlocks", hostlocks::rows),
@@ -25,6 +27,8 @@ const SUITES: [(&str, Rows); 10] = [
     ("readdir", readdir::rows),
     ("dialects", dialects::rows),
     ("interop", interop::rows),
+    ("coherence", coherence::rows),
+    ("fids", fids::rows),
     ("apps", apps::rows),
 ];
 
