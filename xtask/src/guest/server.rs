@@ -257,20 +257,18 @@ fn command(words: &[String], task: Task<'_>) -> Command {
         command.args(&words[1..]);
         return command;
     }
+    let mut command = as_nobody();
+    command.arg("--").args(words);
+    command
+}
+
+/// The beginning of a command that runs something as an ordinary user.
+pub fn as_nobody() -> Command {
     // The kernel forgets the parent-death signal at a change of user, so it is asked for once more behind it.
     let mut command = Command::new("setpriv");
     let id = NOBODY.to_string();
-    command.args([
-        "--reuid",
-        &id,
-        "--regid",
-        &id,
-        "--clear-groups",
-        "--pdeathsig",
-        "KILL",
-        "--",
-    ]);
-    command.args(words);
+    command.args(["--reuid", &id, "--regid", &id, "--clear-groups"]);
+    command.args(["--pdeathsig", "KILL"]);
     command
 }
 

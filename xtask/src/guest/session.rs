@@ -80,7 +80,7 @@ pub fn run(configuration: &Configuration, parts: &Parts, suites: &[Suite]) -> Re
     let agent = suites
         .iter()
         .any(|suite| suite.is_own())
-        .then(|| start_agent(&export))
+        .then(|| start_agent(&export, configuration.unprivileged))
         .transpose()?;
     let server_is_qemu = matches!(configuration.server, Choice::Qemu);
     let mut session = Session {
@@ -250,8 +250,8 @@ fn lost(suite: &str, what: &str) -> i32 {
     -1
 }
 
-fn start_agent(export: &Path) -> Result<(Running, u16)> {
-    let (mut running, lines) = Running::start_lines("agent", &suites::agent(export))?;
+fn start_agent(export: &Path, unprivileged: bool) -> Result<(Running, u16)> {
+    let (mut running, lines) = Running::start_lines("agent", &suites::agent(export, unprivileged))?;
     let first = lines
         .recv_timeout(Duration::from_secs(10))
         .context("the host agent said nothing")?;

@@ -9,6 +9,7 @@ use clap::ValueEnum;
 
 use super::cpio::Archive;
 use super::pjdfstest;
+use super::server;
 use super::server::Kind;
 use super::server::Model;
 use super::tools;
@@ -101,7 +102,7 @@ impl Suite {
     pub fn limit(self) -> u64 {
         match self {
             Self::Apps | Self::Interop => 1500,
-            Self::Lifetime | Self::Pjdfstest => 900,
+            Self::Lifetime | Self::Pjdfstest | Self::Fids => 900,
             _ => 600,
         }
     }
@@ -219,9 +220,22 @@ impl Programs {
     }
 }
 
+/// What the host's hands may do beyond their user: look after what clients left with odd modes and owners.
+const POWERS: &str = "+chown,+dac_override,+fowner,+fsetid";
+
 /// The program on the host that does to the export what a suite asks it to do behind the client's back.
-pub fn agent(export: &Path) -> Command {
-    let mut agent = Command::new(places::release("ninefold-host-agent"));
+///
+/// Beside an unprivileged server it is that one's user, so that what it makes is the server's too.
+pub fn agent(export: &Path, unprivileged: bool) -> Command {
+    let program = places::release("ninefold-host-agent");
+    let mut agent = if unprivileged {
+        let mut agent = server::as_nobody();
+        agent.args(["--inh-caps", POWERS, "--ambient-caps", POWERS, "--"]);
+        agent.arg(program);
+        agent
+    } else {
+        Command::new(program)
+    };
     agent.arg("--dir").arg(export);
     agent
 }

@@ -1,4 +1,0 @@
-use crate::row::Row;
-pub(crate) fn rows() -> Vec<Row> {
-    vec![]
-}
