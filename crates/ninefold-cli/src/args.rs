@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use crate::fsdev::{parse_fsdev, parse_virtfs};
-use crate::share::{ShareFlags, ShareOptions};
+use crate::share::{GuestFlags, ShareError, ShareFlags, ShareOptions};
 
 /// What `--msize-max` may be, bytes.
 const MSIZE_RANGE: RangeInclusive<u32> = 4096..=16 << 20;
@@ -34,7 +34,7 @@ pub struct Args {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Serve a folder
-    Serve(ServeArgs),
+    Serve(Box<ServeArgs>),
     /// List a folder, or one file
     #[command(after_help = URLS)]
     Ls(LsArgs),
@@ -103,19 +103,26 @@ pub struct ServeArgs {
     #[command(flatten)]
     flags: ShareFlags,
 
+    #[command(flatten)]
+    guests: GuestFlags,
+
     /// The folder to serve
     dir: Option<PathBuf>,
 }
 
 impl ServeArgs {
     /// What to share, by whichever of the three ways it was said.
-    pub fn share(&self) -> ShareOptions {
+    ///
+    /// # Errors
+    /// [`ShareError`], a matter of wrong usage.
+    pub fn share(&self) -> Result<ShareOptions, ShareError> {
         let string = self.fsdev.as_ref().or(self.virtfs.as_ref());
-        string.cloned().unwrap_or_else(|| {
+        let share = string.cloned().unwrap_or_else(|| {
             // There is one: the arguments demand it.
             self.flags
                 .options(self.dir.as_deref().unwrap_or(Path::new("")))
-        })
+        });
+        self.guests.apply(share)
     }
 }
 

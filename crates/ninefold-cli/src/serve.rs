@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context;
-use ninefold::{Crew, CrewOptions, Export, Listener, SessionOptions};
+use ninefold::{Crew, CrewOptions, Enforce, Export, Listener, SessionOptions};
 use rustix::fs::Mode;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
@@ -24,7 +24,7 @@ const QEMU_HOST: &str = "10.0.2.2";
 
 /// Serves until told to stop.
 pub fn run(args: &ServeArgs) -> anyhow::Result<()> {
-    let share = args.share();
+    let share = args.share().unwrap_or_else(|error| wrong_usage(error));
     let mut options = share
         .export_options()
         .unwrap_or_else(|error| wrong_usage(error));
@@ -175,13 +175,14 @@ fn tag_note(tag: &OsStr) -> String {
 /// The options that a Linux guest does best with.
 fn mount_options(args: &ServeArgs, share: &ShareOptions) -> String {
     let msize = args.msize_max.min(LINUX_MSIZE_MAX);
-    let acl = if share.security_model.has_acls() {
-        ",posixacl"
-    } else {
-        ""
+    let access = match share.enforce {
+        // Each user asks for himself, and the host answers.
+        Enforce::Server(_) => "user",
+        Enforce::Client if share.security_model.has_acls() => "client,posixacl",
+        Enforce::Client => "client",
     };
     let readonly = if share.readonly { ",ro" } else { "" };
-    format!("version=9p2000.L,msize={msize},cache=mmap,access=client{acl}{readonly}")
+    format!("version=9p2000.L,msize={msize},cache=mmap,access={access}{readonly}")
 }
 
 fn reaches_qemu_guests(address: SocketAddr) -> bool {

@@ -9,13 +9,17 @@ use std::io::{self, Read};
 use std::path::Path;
 use std::sync::Arc;
 
-use ninefold::{Crew, CrewOptions, Export, ExportOptions, Listener, SecurityModel, SessionOptions};
+use ninefold::{
+    Crew, CrewOptions, Enforce, Export, ExportOptions, Listener, SecurityModel, SessionOptions,
+    Squash,
+};
 
 /// Sets an option of QEMU's: `writeout=immediate`, or a limit such as `iops-total=20`.
 fn set(options: &mut ExportOptions, option: &str) -> Result<(), Box<dyn Error>> {
     match option.split_once('=') {
         Some(("security_model", name)) => options.security_model = model(name)?,
         Some(("writeout", "immediate")) => options.writeout = true,
+        Some(("enforce", "server")) => options.enforce = Enforce::Server(Squash::default()),
         Some((name, value)) => options.throttle.set(name, value.parse()?)?,
         None => return Err(format!("expected OPTION=VALUE, came {option}").into()),
     }

@@ -15,10 +15,13 @@ mod sys;
 mod throttle;
 
 pub use crew::{Crew, CrewOptions, ListenError, Listener};
-pub use export::{Export, ExportError, ExportOptions, Multidevs, SecurityModel};
+pub use export::{
+    Enforce, Export, ExportError, ExportOptions, IdOverlap, IdRule, IdRuleError, IdTranslation,
+    Multidevs, SecurityModel, Squash, Squashed,
+};
 pub use rustix::io::Errno;
 pub use session::{Admission, Outlet, Served, Session, SessionOptions, Ticket};
-pub use sys::raise_descriptor_limit;
+pub use sys::{act_as_server, raise_descriptor_limit};
 pub use throttle::{ThrottleError, ThrottleOptions, UnknownThrottleOption};
 
 use std::sync::{Mutex, MutexGuard, PoisonError};

@@ -4,13 +4,15 @@
 //! one way from it to the library's options.
 
 mod flags;
+mod guests;
 mod throttling;
 
 pub use flags::ShareFlags;
+pub use guests::GuestFlags;
 pub use throttling::THROTTLING;
 
 use clap::ValueEnum;
-use ninefold::{ExportOptions, ThrottleError, ThrottleOptions};
+use ninefold::{Enforce, ExportOptions, IdTranslation, ThrottleError, ThrottleOptions};
 use std::ffi::OsString;
 use std::path::PathBuf;
 
@@ -40,6 +42,10 @@ pub struct ShareOptions {
     pub throttling: Vec<(&'static str, u64)>,
     /// What a virtio device would be called in the guest.
     pub mount_tag: Option<OsString>,
+    /// What the clients' users and groups are on the host.
+    pub ids: IdTranslation,
+    /// Who checks permissions.
+    pub enforce: Enforce,
 }
 
 impl ShareOptions {
@@ -56,6 +62,8 @@ impl ShareOptions {
             max_xattr: MAX_XATTR,
             throttling: Vec::new(),
             mount_tag: None,
+            ids: IdTranslation::default(),
+            enforce: Enforce::Client,
         }
     }
 
@@ -86,6 +94,8 @@ impl ShareOptions {
             throttle,
             writeout: self.writeout,
             max_xattr: self.max_xattr,
+            ids: self.ids.clone(),
+            enforce: self.enforce,
         })
     }
 
@@ -116,6 +126,10 @@ pub enum ShareError {
     ModeWithoutMapping(&'static str),
     #[error("invalid throttle configuration: {0}")]
     Throttle(ThrottleError),
+    #[error(
+        "--squash and --squash-to need --enforce server (where the client enforces, --translate-uid squash-guest:... says whose files they become)"
+    )]
+    SquashWithoutServer,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]

@@ -4,7 +4,9 @@
 //! read-only export does not hand out. Nothing here knows messages, fids or sockets.
 
 mod dir;
+mod enforce;
 mod file;
+mod ids;
 mod lock;
 mod mounts;
 mod node;
@@ -14,14 +16,16 @@ mod writer;
 mod xattr;
 
 pub use dir::{Cursor, Entry};
+pub use enforce::{Enforce, Squash, Squashed};
 pub use file::{Access, OpenFile, OpenMode};
+pub use ids::{IdOverlap, IdRule, IdRuleError, IdTranslation};
 pub use lock::{
     HolderId, LockHold, LockKind, LockOutcome, LockOwner, LockTable, LockWait, Range, WaitId, Woken,
 };
 pub use node::{Node, Place};
 pub use ownership::{Owner, SecurityModel};
 pub use qid::Multidevs;
-pub use writer::{SetTime, Writer};
+pub use writer::{HostOwner, SetTime, Writer};
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -33,8 +37,10 @@ use ninefold_wire::{Name, Qid, Step};
 use rustix::fs::{Mode, OFlags, StatFs};
 use rustix::io::Errno;
 
-use crate::sys::{self, Result, Stat, XattrTarget};
+use crate::sys::{self, Result, Stat, XattrTarget, identity};
 use crate::throttle::{Throttle, ThrottleError, ThrottleOptions};
+use enforce::Enforcer;
+use ids::Ids;
 use mounts::Mounts;
 use ownership::Ownership;
 use qid::QidMap;
@@ -62,6 +68,10 @@ pub struct ExportOptions {
     /// Most fids of one session that hold extended attributes at once (`max_xattr`); 0: as many as
     /// there may be fids.
     pub max_xattr: u32,
+    /// What the client's users and groups are on the host.
+    pub ids: IdTranslation,
+    /// Who checks permissions.
+    pub enforce: Enforce,
 }
 
 impl ExportOptions {
@@ -77,6 +87,8 @@ impl ExportOptions {
             throttle: ThrottleOptions::default(),
             writeout: false,
             max_xattr: XATTR_FIDS_MAX,
+            ids: IdTranslation::default(),
+            enforce: Enforce::Client,
         }
     }
 }
@@ -105,6 +117,31 @@ pub enum ExportError {
     /// The limits to reading and writing do not go together.
     #[error("invalid throttle configuration: {0}")]
     Throttle(#[from] ThrottleError),
+    /// The host does not have the owners and modes to check.
+    #[error(
+        "cannot enforce permissions on the server with a mapped security model: on the host all files belong to the server (choose the security model passthrough or none, or let the client enforce)"
+    )]
+    EnforceMapped,
+    /// The server may not act for others.
+    #[error(
+        "cannot enforce permissions on the server: it would have to act as its clients' users (run it as root or with CAP_SETUID and CAP_SETGID, or let the client enforce)"
+    )]
+    EnforceRights,
+    /// Two rules for the same ids.
+    #[error(transparent)]
+    Ids(#[from] IdOverlap),
+    /// The client could not be shown whom the folder itself belongs to.
+    #[error(
+        "cannot share {path}: it belongs to user {uid} and group {gid}, and of one of them the id rules do not say what it is for the guest (add a rule host:ID:GUEST:1 or map:GUEST:ID:1)"
+    )]
+    UnknownOwner {
+        /// The folder as given.
+        path: PathBuf,
+        /// Its owner on the host.
+        uid: u32,
+        /// Its group on the host.
+        gid: u32,
+    },
 }
 
 /// Whether the file system knows `user.` attributes.
@@ -117,6 +154,8 @@ fn has_xattrs(dir: BorrowedFd<'_>) -> bool {
 pub struct Export {
     root: Arc<Node>,
     ownership: Box<dyn Ownership>,
+    ids: Option<Ids>,
+    enforcer: Option<Enforcer>,
     mounts: Mounts,
     qids: QidMap,
     locks: LockTable,
@@ -133,6 +172,8 @@ impl Export {
     /// [`ExportError`].
     pub fn open(path: &Path, options: &ExportOptions) -> std::result::Result<Self, ExportError> {
         let throttle = Throttle::new(&options.throttle)?;
+        let ids = Ids::new(&options.ids)?;
+        let enforcer = Enforcer::new(options)?;
         sys::open_proc().map_err(|errno| ExportError::Proc(errno.into()))?;
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let opened = rustix::fs::open(path, flags, Mode::empty())
@@ -146,9 +187,11 @@ impl Export {
         }
         let root = Arc::new(Node::new(fd, &stat, None));
         let (mounts, mounted) = Mounts::below(&root);
-        Ok(Self {
+        let export = Self {
             root,
             ownership: options.security_model.ownership(options),
+            ids,
+            enforcer,
             mounts,
             qids: QidMap::new(stat.id.dev, options.multidevs, &mounted),
             locks: LockTable::default(),
@@ -156,7 +199,9 @@ impl Export {
             throttle,
             writeout: options.writeout,
             max_xattr: options.max_xattr,
-        })
+        };
+        export.check_owner(path)?;
+        Ok(export)
     }
 
     /// The directory that is shared.
@@ -206,10 +251,11 @@ impl Export {
     /// The attributes of an object, as the client is to see them.
     ///
     /// # Errors
-    /// The errno of the host.
+    /// EOVERFLOW when the client has no id for the owner or the group, else the errno of the host.
     pub fn stat(&self, node: &Node) -> Result<Stat> {
         let mut stat = sys::stat(node.fd())?;
         self.ownership.complete(self, node, &mut stat)?;
+        self.show_owner(&mut stat)?;
         Ok(stat)
     }
 
@@ -260,6 +306,7 @@ impl Export {
         }
         let node = Node::new(fd, &stat, Some(Place::new(dir, name)));
         self.ownership.found(self, &node, &mut stat)?;
+        self.show_owner(&mut stat)?;
         Ok((Arc::new(node), stat))
     }
 
@@ -287,11 +334,8 @@ impl Export {
             return Ok(Arc::clone(place.parent()));
         }
         let parent = Arc::new(Node::new(fd, &stat, None));
-        Ok(if self.contains(&parent)? {
-            parent
-        } else {
-            Arc::clone(dir)
-        })
+        let contained = identity::as_server(|| self.contains(&parent));
+        Ok(if contained? { parent } else { Arc::clone(dir) })
     }
 
     /// Whether the way up from a directory comes to the root of the tree.
@@ -322,7 +366,7 @@ impl Export {
         }
         match node.place() {
             Some(place) if place.names(node)? => Ok(place.clone()),
-            _ => self.locate_by_hint(node),
+            _ => identity::as_server(|| self.locate_by_hint(node)),
         }
     }
 

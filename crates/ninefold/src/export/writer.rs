@@ -8,13 +8,17 @@ use rustix::io::Errno;
 
 use super::ownership::{MadeFile, New, touch};
 use super::{Export, Node, OpenFile, OpenMode, Owner, Place};
-use crate::sys::{Result, Stat, Time};
+use crate::sys::{self, Result, Stat, Time};
 
 /// The right to change the tree.
 #[derive(Clone, Copy)]
 pub struct Writer<'a> {
     export: &'a Export,
 }
+
+/// Whom an object belonged to, in the host's ids.
+#[derive(Clone, Copy, Debug)]
+pub struct HostOwner(Owner);
 
 /// What a time stamp is set to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,6 +75,7 @@ impl<'a> Writer<'a> {
     ) -> Result<(Node, OpenFile, Stat)> {
         self.export.check_name(name)?;
         let flags = (open.flags() - OFlags::NOATIME) | OFlags::CREATE | OFlags::EXCL;
+        let owner = self.export.owner_of_new(dir, owner)?;
         let new = New { mode, owner };
         let MadeFile { fd, stat, metadata } =
             self.export.ownership.create_file((dir, name), flags, new)?;
@@ -89,6 +94,7 @@ impl<'a> Writer<'a> {
     /// The errno of mkdirat(2).
     pub fn make_dir(&self, dir: &Node, name: Name<'_>, mode: u32, owner: Owner) -> Result<Stat> {
         self.export.check_name(name)?;
+        let owner = self.export.owner_of_new(dir, owner)?;
         let new = New { mode, owner };
         self.export.ownership.make_dir((dir, name), new)
     }
@@ -111,6 +117,7 @@ impl<'a> Writer<'a> {
             (_, FileType::Symlink | FileType::Unknown) => return Err(Errno::INVAL),
             (_, known) => known,
         };
+        let owner = self.export.owner_of_new(dir, owner)?;
         let new = New { mode, owner };
         let ownership = &self.export.ownership;
         ownership.make_node((dir, name), file_type, device, new)
@@ -128,6 +135,7 @@ impl<'a> Writer<'a> {
         owner: Owner,
     ) -> Result<Stat> {
         self.export.check_name(name)?;
+        let owner = self.export.owner_of_new(dir, owner)?;
         let ownership = &self.export.ownership;
         ownership.make_symlink((dir, name), target, owner)
     }
@@ -195,9 +203,35 @@ impl<'a> Writer<'a> {
     /// Changes owner or group.
     ///
     /// # Errors
-    /// The errno of fchownat(2), as the security model has it.
+    /// EPERM for an owner whom the host has no id for, else the errno of fchownat(2), as the
+    /// security model has it.
     pub fn chown(&self, node: &Node, owner: Owner) -> Result<()> {
+        let owner = self.export.changed_owner(owner)?;
         self.export.ownership.chown(self.export, node, owner)
+    }
+
+    /// Whom an object belongs to on the host, for [`Writer::give_back`].
+    ///
+    /// # Errors
+    /// The errno of the host.
+    pub fn owner(&self, node: &Node) -> Result<HostOwner> {
+        let mut stat = sys::stat(node.fd())?;
+        self.export
+            .ownership
+            .complete(self.export, node, &mut stat)?;
+        Ok(HostOwner(Owner {
+            uid: Some(stat.uid),
+            gid: Some(stat.gid),
+        }))
+    }
+
+    /// Undoes a [`Writer::chown`]. The ids are the host's, because the client's ids for them need
+    /// not lead back.
+    ///
+    /// # Errors
+    /// As [`Writer::chown`].
+    pub fn give_back(&self, node: &Node, owner: HostOwner) -> Result<()> {
+        self.export.ownership.chown(self.export, node, owner.0)
     }
 
     /// Sets the times.

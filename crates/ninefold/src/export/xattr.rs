@@ -26,7 +26,8 @@ impl Export {
     /// Reads a value into `value`; returns its length.
     ///
     /// # Errors
-    /// EOPNOTSUPP for a name space that the security model does not have, ENODATA, ERANGE.
+    /// EOPNOTSUPP for a name space that the security model does not have, ENODATA, ERANGE; EOVERFLOW
+    /// for an ACL with an id that the client has none for.
     pub fn xattr_get(
         &self,
         node: &Node,
@@ -34,8 +35,13 @@ impl Export {
         name: &[u8],
         value: &mut [u8],
     ) -> Result<usize> {
-        let name = self.ownership.xattr_host_name(name, false)?;
-        sys::xattr_get(target(node, open), &name, value)
+        let host = self.ownership.xattr_host_name(name, false)?;
+        let len = sys::xattr_get(target(node, open), &host, value)?;
+        match value.get_mut(..len) {
+            Some(value) if is_acl(name) => self.show_acl(value)?,
+            _ => {}
+        }
+        Ok(len)
     }
 
     /// Reads the names, each ended by a NUL, into `names`; returns their length.
@@ -70,7 +76,8 @@ impl Writer<'_> {
     /// Sets a value, which may be empty.
     ///
     /// # Errors
-    /// EOPNOTSUPP for a name space that the security model does not have, else that of setxattr(2).
+    /// EOPNOTSUPP for a name space that the security model does not have; EPERM for an ACL with an id
+    /// that the host has none for; else that of setxattr(2).
     pub fn xattr_set(
         &self,
         node: &Node,
@@ -81,6 +88,11 @@ impl Writer<'_> {
         if value.is_empty() && is_acl(name) {
             return self.xattr_remove(node, name);
         }
+        let acl = match is_acl(name) {
+            true => self.export().host_acl(value)?,
+            false => None,
+        };
+        let value = acl.as_deref().unwrap_or(value);
         let name = self.export().ownership.xattr_host_name(name, true)?;
         sys::xattr_set(XattrTarget::Named(node.fd()), &name, value, flags)
     }

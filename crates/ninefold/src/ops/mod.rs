@@ -10,6 +10,7 @@ mod io;
 mod lock;
 mod names;
 mod open;
+mod user;
 mod walk;
 mod xattr;
 
@@ -141,6 +142,7 @@ fn new_owner(uid: Option<u32>, gid: u32) -> Owner {
 /// # Errors
 /// The number for the error reply.
 pub(crate) fn run(call: &mut Call<'_>, request: &Request<'_>) -> Result<Answer> {
+    user::enter(call, request)?;
     match *request {
         Request::Statfs { fid } => attr::statfs(call, fid),
         Request::Lopen { fid, flags } => open::lopen(call, fid, flags),

@@ -8,7 +8,7 @@ use rustix::io::Errno;
 use super::{Answer, Call, classic, given, xattr};
 use crate::export::Export;
 use crate::fid::Fid;
-use crate::sys::Result;
+use crate::sys::{Result, act_as_server};
 
 /// A fid for the root of the export. There is one tree and no authentication: `aname` does not
 /// matter, and `uname` only in 9P2000, which has no other word for the user. Source: attach(5).
@@ -28,6 +28,7 @@ pub(super) fn attach(
         Some(uid) => given(uid),
         None => classic::user(uname),
     };
+    let uid = call.export.attach(uid, uname)?;
     call.fids.insert(fid, Fid::path(Arc::clone(root), uid))?;
     call.out.reply(&Reply::Attach { qid })
 }
@@ -89,7 +90,10 @@ pub(crate) fn end(export: &Export, fid: &Fid) -> Result<()> {
     if !fid.remove_on_clunk {
         return Ok(());
     }
-    match export.writer()?.remove(&fid.node) {
+    export.act_as(fid.uid)?;
+    let removed = export.writer().and_then(|writer| writer.remove(&fid.node));
+    act_as_server()?;
+    match removed {
         Err(Errno::NOENT) => Ok(()),
         done => done,
     }

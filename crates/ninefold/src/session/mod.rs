@@ -116,7 +116,10 @@ impl Session {
     }
 
     /// Serves an admitted request: runs it and writes the reply to the start of `reply`, which is
-    /// at least as long as the largest msize. `scratch` is room to work with.
+    /// at least as long as the largest msize. `scratch` is room to work with. Where the export checks
+    /// permissions, the thread works on as the request's user: see [`act_as_server`].
+    ///
+    /// [`act_as_server`]: crate::act_as_server
     pub fn serve(
         &self,
         ticket: Ticket,

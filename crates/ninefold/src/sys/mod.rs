@@ -8,12 +8,15 @@ mod handle;
 pub(crate) mod identity;
 mod limits;
 mod stat;
+mod users;
 mod writeout;
 mod xattr;
 
 pub use handle::generation;
+pub use identity::act_as_server;
 pub use limits::raise_descriptor_limit;
 pub use stat::{FileId, Stat, Time, identify_entry, stat, stat_entry};
+pub use users::{groups_of, uid_of};
 pub use writeout::start_writeout;
 pub use xattr::{XattrTarget, xattr_get, xattr_list, xattr_remove, xattr_set};
 
@@ -127,12 +130,12 @@ pub fn reopen(object: BorrowedFd<'_>, flags: OFlags) -> Result<OwnedFd> {
 /// # Errors
 /// The errno of openat(2).
 pub fn open_directory(dir: BorrowedFd<'_>) -> Result<OwnedFd> {
-    fs::openat(
-        dir,
-        ".",
-        OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC,
-        Mode::empty(),
-    )
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    match fs::openat(dir, ".", flags, Mode::empty()) {
+        // To read it one need not be allowed to search it, as this way needs.
+        Err(Errno::ACCESS) => reopen(dir, flags),
+        done => done,
+    }
 }
 
 /// Where the object of a descriptor is now, as the host's path. Only a hint: whoever uses it

@@ -12,5 +12,6 @@ mod metadata;
 mod races;
 mod streams;
 mod throttled;
+mod users;
 mod vanish;
 mod vectors;

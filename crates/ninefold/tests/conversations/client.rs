@@ -161,10 +161,12 @@ impl Client {
     /// Runs a request that [`Client::admit`] said to run.
     pub fn serve(&mut self, ticket: Ticket, frame: &[u8]) {
         let (reply, scratch) = (&mut self.reply, &mut self.scratch);
-        match self
+        let served = self
             .session
-            .serve(ticket, frame, reply, scratch, &self.outlet)
-        {
+            .serve(ticket, frame, reply, scratch, &self.outlet);
+        // What a test does itself, it does as itself.
+        ninefold::act_as_server().expect("the way back");
+        match served {
             Served::Reply(len) => self.wire.finish(ticket, &self.reply[..len]),
             Served::Dropped => self.wire.finish(ticket, &[]),
             Served::Later => {}

@@ -51,10 +51,11 @@ pub(in crate::ops) fn create(
     let new = New {
         name,
         mode: new_mode(call.dialect, perm, &around),
-        // Source: create(5). The message has no group.
+        // Source: create(5). The message has no group. Where the host's kernel decides, it says
+        // which one too.
         owner: Owner {
             uid: dir.uid,
-            gid: Some(around.gid),
+            gid: (!call.export.enforces()).then_some(around.gid),
         },
         byte: ModeByte::new(mode),
         extension: extension.unwrap_or_default(),

@@ -5,7 +5,7 @@ use rustix::fs::FileType;
 use rustix::io::Errno;
 
 use super::{PERMISSIONS, permissions, shown_mode, stat, user};
-use crate::export::{Access, OpenFile, OpenMode, Owner, Place, SetTime, Writer};
+use crate::export::{Access, HostOwner, OpenFile, OpenMode, Owner, Place, SetTime, Writer};
 use crate::fid::{Fid, State};
 use crate::locked;
 use crate::ops::{Answer, Call, given};
@@ -26,6 +26,8 @@ struct Change<'a> {
 struct Means {
     file: Option<OpenFile>,
     place: Option<Place>,
+    /// Whom the object belonged to, when that changes.
+    owner: Option<HostOwner>,
 }
 
 /// Changes attributes, or has the file on the disk when there are none to change. Source: stat(5).
@@ -46,7 +48,7 @@ pub(in crate::ops) fn wstat(call: &mut Call<'_>, fid: u32, wire: &WireStat<'_>) 
         name: new_name(call, &fid, wire.name)?,
         length: new_length(wire.length, &before)?,
     };
-    let means = means(call, &fid, &change)?;
+    let means = means(call, writer, &fid, &change)?;
     if let Err(errno) = make(writer, &fid, &change, &means) {
         unmake(writer, &fid, &change, &means, &before);
         return Err(errno);
@@ -178,7 +180,7 @@ fn new_length(wire: u64, before: &Stat) -> Result<Option<u64>> {
 }
 
 /// Opens and looks up what the change needs: here most of what can fail does, with nothing changed.
-fn means(call: &Call<'_>, fid: &Fid, change: &Change<'_>) -> Result<Means> {
+fn means(call: &Call<'_>, writer: Writer<'_>, fid: &Fid, change: &Change<'_>) -> Result<Means> {
     let writes = fid.open_file().is_some_and(|file| file.access().writes());
     let file = match change.length {
         Some(_) if !writes => Some(call.export.open_file(&fid.node, open_for(Access::Write))?),
@@ -188,7 +190,11 @@ fn means(call: &Call<'_>, fid: &Fid, change: &Change<'_>) -> Result<Means> {
         Some(_) => Some(call.export.locate(&fid.node)?),
         None => None,
     };
-    Ok(Means { file, place })
+    let owner = match change.changes_owner() {
+        true => Some(writer.owner(&fid.node)?),
+        false => None,
+    };
+    Ok(Means { file, place, owner })
 }
 
 /// Owner before mode, because a change of owner clears the set-id bits. What cannot be taken back
@@ -227,12 +233,8 @@ fn unmake(writer: Writer<'_>, fid: &Fid, change: &Change<'_>, means: &Means, bef
             let _ = writer.rename((dir, name), (dir, old));
         }
     }
-    if change.changes_owner() {
-        let owner = Owner {
-            uid: Some(before.uid),
-            gid: Some(before.gid),
-        };
-        let _ = writer.chown(node, owner);
+    if let Some(owner) = means.owner {
+        let _ = writer.give_back(node, owner);
     }
     let is_link = before.file_type() == FileType::Symlink;
     if (change.mode.is_some() || change.changes_owner()) && !is_link {
