@@ -54,6 +54,13 @@ pub(crate) struct Options {
     pub(crate) run_row: Option<Vec<String>>,
 }
 
+impl Options {
+    /// The guest's root may do no more than others.
+    pub(crate) fn root_is_nobody(&self) -> bool {
+        self.name == "squash"
+    }
+}
+
 /// What kind of file system the mounts are.
 #[derive(ValueEnum, Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fs {

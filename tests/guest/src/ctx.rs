@@ -59,16 +59,22 @@ pub(crate) struct Ctx {
 }
 
 impl Ctx {
-    /// Makes the row's directory.
+    /// Makes the row's directory; where the guest's root may not, the host does.
     pub(crate) fn open(options: &Options, directory: &str) -> Result<Self> {
         rustix::process::umask(files::mode(0o022));
         let mount = options.mount.clone().context("--mount")?;
         let first = mount.join(directory);
-        std::fs::create_dir(&first).with_context(|| format!("mkdir {}", first.display()))?;
+        let host = Host::new(options.agent.as_deref().context("--agent")?);
+        if options.root_is_nobody() {
+            host.mkdir(directory.as_bytes())?;
+            host.chmod(directory.as_bytes(), 0o1777)?;
+        } else {
+            std::fs::create_dir(&first).with_context(|| format!("mkdir {}", first.display()))?;
+        }
         Ok(Self {
             first,
             second: options.second.as_ref().context("--second")?.join(directory),
-            host: Host::new(options.agent.as_deref().context("--agent")?),
+            host,
             mount,
             cached: options.cached.as_ref().map(|mount| mount.join(directory)),
             open_files_max: options.open_files_max,

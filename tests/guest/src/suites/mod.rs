@@ -6,18 +6,20 @@ mod coherence;
 mod dialects;
 mod fids;
 mod hostlocks;
+mod ids;
 mod interop;
 mod lifetime;
 mod locks;
 mod names;
 mod readdir;
+mod users;
 mod xattr;
 
 use crate::row::Row;
 
 type Rows = fn() -> Vec<Row>;
 
-const SUITES: [(&str, Rows); 12] = [
+const SUITES: [(&str, Rows); 16] = [
     ("lifetime", lifetime::rows),
     ("locks", locks::rows),
     ("hostlocks", hostlocks::rows),
@@ -29,6 +31,10 @@ const SUITES: [(&str, Rows); 12] = [
     ("interop", interop::rows),
     ("coherence", coherence::rows),
     ("fids", fids::rows),
+    ("ids", ids::translated),
+    ("me", ids::me),
+    ("users", users::users),
+    ("squash", users::squashed),
     ("apps", apps::rows),
 ];
 

@@ -10,6 +10,7 @@ mod party;
 mod races;
 mod views;
 
+pub(crate) use self::party::Party;
 use crate::row::Row;
 
 pub(crate) fn rows() -> Vec<Row> {

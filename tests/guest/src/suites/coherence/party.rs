@@ -15,7 +15,7 @@ use crate::host::Host;
 use crate::talk::Reply;
 
 /// Somebody with a directory; may act while others do.
-pub(super) struct Party {
+pub(crate) struct Party {
     pub(super) who: Who,
     place: Place,
 }
@@ -27,7 +27,7 @@ enum Place {
 
 impl Party {
     /// In the row's directory.
-    pub(super) fn of(ctx: &Ctx, who: Who) -> Result<Self> {
+    pub(crate) fn of(ctx: &Ctx, who: Who) -> Result<Self> {
         Self::below(ctx, who, ".")
     }
 
@@ -47,7 +47,7 @@ impl Party {
     }
 
     /// Does what the words say; see [`deeds::act`].
-    pub(super) fn ask(&self, words: &[&str]) -> Result<Reply> {
+    pub(crate) fn ask(&self, words: &[&str]) -> Result<Reply> {
         let words: Vec<&[u8]> = words.iter().map(|word| word.as_bytes()).collect();
         match &self.place {
             Place::Here(dir) => Ok(deeds::act(dir, &words)),
@@ -56,7 +56,7 @@ impl Party {
     }
 
     /// The same where it must succeed.
-    pub(super) fn must(&self, words: &[&str]) -> Result<Vec<u8>> {
+    pub(crate) fn must(&self, words: &[&str]) -> Result<Vec<u8>> {
         let reply = self.ask(words)?;
         reply.with_context(|| format!("{}: {}", self.who.word(), words.join(" ")))
     }
