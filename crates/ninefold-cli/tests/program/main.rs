@@ -1,6 +1,7 @@
 //! The built program, run as its users run it: wrong usage, and every client command against
 //! `ninefold serve`.
 
+mod few_files;
 mod listing;
 mod server;
 mod serving;

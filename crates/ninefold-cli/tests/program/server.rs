@@ -67,9 +67,23 @@ impl Served {
 
     /// With these arguments; relative paths in them are in a directory of the test's own.
     pub fn start_with(args: &[&str]) -> Self {
+        Self::start_by(ninefold(), args)
+    }
+
+    /// Where it may have no more than so many files open, as a shell's `ulimit -n` has it.
+    pub fn start_with_files(max: u32, args: &[&str]) -> Self {
+        let mut command = Command::new("prlimit");
+        command
+            .arg(format!("--nofile={max}:{max}"))
+            .arg(env!("CARGO_BIN_EXE_ninefold"))
+            .stdin(Stdio::null());
+        Self::start_by(command, args)
+    }
+
+    fn start_by(mut command: Command, args: &[&str]) -> Self {
         let dir = tempfile::tempdir().expect("a temporary directory");
         std::fs::create_dir(dir.path().join("export")).expect("a directory");
-        let mut server = ninefold()
+        let mut server = command
             .current_dir(dir.path())
             .arg("serve")
             .args(args)
