@@ -16,8 +16,8 @@ mod throttle;
 
 pub use crew::{Crew, CrewOptions, ListenError, Listener};
 pub use export::{
-    Enforce, Export, ExportError, ExportOptions, IdOverlap, IdRule, IdRuleError, IdTranslation,
-    Multidevs, SecurityModel, Squash, Squashed,
+    Budget, Enforce, Export, ExportError, ExportOptions, IdOverlap, IdRule, IdRuleError,
+    IdTranslation, Multidevs, SecurityModel, Squash, Squashed,
 };
 pub use rustix::io::Errno;
 pub use session::{Admission, Outlet, Served, Session, SessionOptions, Ticket};

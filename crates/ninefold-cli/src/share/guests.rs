@@ -32,7 +32,7 @@ pub struct GuestFlags {
         num_args = 0..=1,
         require_equals = true,
         default_missing_value = "1000:1000",
-        conflicts_with_all = ["translate_uid", "translate_gid"]
+        conflicts_with_all = ["translate_uid", "translate_gid", "enforce"]
     )]
     map_guest_to_me: Option<Ids>,
 

@@ -96,6 +96,7 @@ impl ShareOptions {
             max_xattr: self.max_xattr,
             ids: self.ids.clone(),
             enforce: self.enforce,
+            ..default
         })
     }
 

@@ -2,6 +2,7 @@
 //! `ninefold serve`.
 
 mod few_files;
+mod guests;
 mod listing;
 mod server;
 mod serving;

@@ -1,14 +1,16 @@
 //! Reading directories: straight from the kernel's entries, with its own offsets.
 
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::sync::Arc;
 
 use ninefold_wire::{Name, Qid};
-use rustix::fs::{FileType, RawDir, RawDirEntry, SeekFrom};
+use rustix::fs::{FileType, OFlags, RawDir, RawDirEntry, SeekFrom};
 use rustix::io::Errno;
 
+use super::budget::Descriptor;
 use super::mounts::Suspects;
+use super::opened::Opened;
 use super::{Export, LockHold, Node, file, qid};
 use crate::sys::{self, FileId, Result};
 
@@ -17,10 +19,9 @@ const RECORD_MAX: usize = 280;
 
 /// An open directory and where its reading stands.
 pub struct Cursor {
-    fd: OwnedFd,
-    node: Arc<Node>,
-    /// Where the next getdents64(2) reads on; 2^64-1 when that is not known.
-    at: u64,
+    opened: Arc<Opened>,
+    /// Where the next getdents64(2) reads on, if the directory has been opened just so often.
+    at: Option<(u64, u64)>,
     locks: LockHold,
 }
 
@@ -37,9 +38,8 @@ pub struct Entry<'a> {
 }
 
 impl Cursor {
-    /// The open directory, for calls that need one.
-    pub(crate) fn fd(&self) -> BorrowedFd<'_> {
-        self.fd.as_fd()
+    fn node(&self) -> &Arc<Node> {
+        self.opened.node()
     }
 
     /// As whom this open directory holds locks: flock(2) works on directories too.
@@ -53,15 +53,18 @@ impl Cursor {
     /// # Errors
     /// The errno of fsync(2).
     pub fn sync(&self, data_only: bool) -> Result<()> {
-        file::sync(self.fd(), data_only)
+        file::sync(self.opened.fd()?.0.as_fd(), data_only)
     }
 
-    fn seek(&mut self, offset: u64) -> Result<()> {
-        if offset != self.at {
-            rustix::fs::seek(&self.fd, SeekFrom::Start(offset))?;
-            self.at = offset;
+    /// The open directory, about to be read from `offset`, and how often it has been opened.
+    fn seek(&mut self, offset: u64) -> Result<(Arc<Descriptor>, u64)> {
+        let (fd, times) = self.opened.fd()?;
+        if self.at != Some((times, offset)) {
+            rustix::fs::seek(&fd, SeekFrom::Start(offset))?;
         }
-        Ok(())
+        // The kernel moves on past all records that it gives, the client perhaps not.
+        self.at = None;
+        Ok((fd, times))
     }
 }
 
@@ -74,11 +77,12 @@ impl Export {
         if !node.is_dir() {
             return Err(Errno::NOTDIR);
         }
-        let fd = sys::open_directory(node.fd())?;
+        let object = node.fd()?;
+        let fd = (node.keeper()).open(|| sys::open_directory(object.as_fd()))?;
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY;
         Ok(Cursor {
-            fd,
-            node: Arc::clone(node),
-            at: 0,
+            opened: Opened::new(node, fd, flags, self.reopens),
+            at: None,
             locks: LockHold::new(self, node.id()),
         })
     }
@@ -99,15 +103,13 @@ impl Export {
         if i64::try_from(offset).is_err() {
             return Ok(false);
         }
-        cursor.seek(offset)?;
+        let (fd, times) = cursor.seek(offset)?;
         let room = room.max(RECORD_MAX);
         scratch.clear();
         scratch.reserve(room);
         let records = &mut scratch.spare_capacity_mut()[..room];
-        // The kernel moves on past all records that it gives, the client only past `last`.
-        cursor.at = u64::MAX;
         let (mut last, mut any) = (offset, false);
-        let whole = self.each_record(cursor, records, |entry| {
+        let whole = self.each_record((cursor.node(), &fd), records, |entry| {
             any = true;
             let taken = take(entry);
             if taken {
@@ -116,7 +118,7 @@ impl Export {
             taken
         });
         if whole? {
-            cursor.at = last;
+            cursor.at = Some((times, last));
         }
         Ok(any)
     }
@@ -125,16 +127,16 @@ impl Export {
     /// record that is to be seen was taken.
     fn each_record(
         &self,
-        cursor: &Cursor,
+        (node, fd): (&Arc<Node>, &Descriptor),
         records: &mut [MaybeUninit<u8>],
         mut take: impl FnMut(&Entry<'_>) -> bool,
     ) -> Result<bool> {
-        let mut suspects = self.mounts.suspects(&cursor.node);
-        let mut dir = RawDir::new(&cursor.fd, records);
+        let mut suspects = self.mounts.suspects(node);
+        let mut dir = RawDir::new(fd, records);
         while let Some(record) = dir.next() {
             let record = record?;
             let name = record.file_name().to_bytes();
-            let Some((id, file_type)) = self.identify(cursor, &record, &mut suspects) else {
+            let Some((id, file_type)) = self.identify((node, fd), &record, &mut suspects) else {
                 // Even the last of a buffer: nothing but hidden entries is not the end.
                 continue;
             };
@@ -162,7 +164,7 @@ impl Export {
     /// is asked only when the directory does not have its type, or not surely its number.
     fn identify(
         &self,
-        cursor: &Cursor,
+        (node, fd): (&Arc<Node>, &Descriptor),
         record: &RawDirEntry<'_>,
         suspects: &mut Suspects,
     ) -> Option<(FileId, FileType)> {
@@ -171,16 +173,16 @@ impl Export {
             return None;
         }
         let listed = FileId {
-            dev: cursor.node.id().dev,
+            dev: node.id().dev,
             ino: record.ino(),
         };
         let (id, file_type) = match name {
-            b"." => (cursor.node.id(), FileType::Directory),
-            b".." => (self.above(&cursor.node, listed), FileType::Directory),
+            b"." => (node.id(), FileType::Directory),
+            b".." => (self.above(node, listed), FileType::Directory),
             _ if file_type == FileType::Unknown || suspects.include(name, file_type) => {
                 let found = Name::new(name)
                     .ok()
-                    .and_then(|name| sys::identify_entry(cursor.fd(), name).ok());
+                    .and_then(|name| sys::identify_entry(fd.as_fd(), name).ok());
                 found.map_or((listed, file_type), |stat| {
                     self.mounts.learn(suspects, listed, &stat);
                     (stat.id, stat.file_type())

@@ -4,6 +4,7 @@
 //! act as that user ([`identity`]). Who a client says he is, is believed.
 
 use std::collections::HashMap;
+use std::os::fd::AsFd;
 use std::sync::{Arc, Mutex};
 
 use rustix::io::Errno;
@@ -81,7 +82,7 @@ impl Enforcer {
             return Err(ExportError::EnforceRights);
         }
         let (uid, gid) = squash.to;
-        let groups = Vec::new();
+        let groups = sys::groups_of(uid).map_or_else(Vec::new, |(_, groups)| groups);
         Ok(Some(Self {
             squash,
             nobody: Arc::new(User { uid, gid, groups }),
@@ -105,6 +106,11 @@ impl Enforcer {
         }
         let known = locked(&self.users).get(&uid).cloned();
         known.unwrap_or_else(|| self.look_up(uid))
+    }
+
+    /// Whether a group that is not the user's gives way to his own, instead of being refused.
+    fn passes_over(&self, user: &User) -> bool {
+        self.lenient || user.uid == self.nobody.uid || !user.is_known()
     }
 
     /// Asks the host's user database, which can take long: nobody else has to wait for it.
@@ -162,19 +168,20 @@ impl Export {
     }
 
     /// Whom an object that somebody makes in `dir` belongs to on the host. Where permissions are
-    /// checked here, that is the maker, and one of his groups or the one that a set-group-id directory
-    /// gives.
+    /// checked here, that is the maker, and the group that he names if it is one of his, or the one
+    /// that a set-group-id directory gives. Who is squashed, or not known to the host, names none that
+    /// counts.
     ///
     /// # Errors
     /// EPERM for whom the host has no id, and for a group that the maker is not in.
-    pub(super) fn owner_of_new(&self, dir: &Node, owner: Owner) -> Result<Owner> {
+    pub(super) fn owner_of_new(&self, dir: &Arc<Node>, owner: Owner) -> Result<Owner> {
         let Some(enforcer) = &self.enforcer else {
             return self.host_owner(owner);
         };
         let user = enforcer.user(owner.uid.ok_or(Errno::PERM)?);
         let gid = owner.gid.map(|gid| self.host_gid(gid)).transpose()?;
         let theirs = gid.filter(|gid| user.may_give(*gid));
-        if theirs == gid || enforcer.lenient || inherits(dir, gid)? {
+        if theirs == gid || enforcer.passes_over(&user) || inherits(dir, gid)? {
             return Ok(Owner {
                 uid: None,
                 gid: theirs,
@@ -185,7 +192,7 @@ impl Export {
 }
 
 /// Whether the host gives this group to whatever is made in the directory.
-fn inherits(dir: &Node, gid: Option<u32>) -> Result<bool> {
-    let stat = sys::stat(dir.fd())?;
+fn inherits(dir: &Arc<Node>, gid: Option<u32>) -> Result<bool> {
+    let stat = sys::stat(dir.fd()?.as_fd())?;
     Ok(stat.mode & libc::S_ISGID != 0 && Some(stat.gid) == gid)
 }

@@ -1,14 +1,16 @@
 //! Open files: reading and writing.
 
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use rustix::fs::{FileType, OFlags};
 use rustix::io::{self, Errno};
 
+use super::budget::Descriptor;
+use super::opened::Opened;
 use super::{Export, LockHold, Node, Writer};
-use crate::sys::{self, FileId, Result};
+use crate::sys::{self, Result};
 
 /// What an open file is good for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,7 +73,7 @@ impl OpenMode {
 
 /// A regular file open on the host.
 pub struct OpenFile {
-    fd: Arc<OwnedFd>,
+    opened: Arc<Opened>,
     access: Access,
     locks: LockHold,
     /// How many set-id bits had been set when it was last looked whether this file has one.
@@ -83,14 +85,14 @@ pub struct OpenFile {
 impl OpenFile {
     pub(super) fn new(
         export: &Arc<Export>,
-        fd: Arc<OwnedFd>,
-        access: Access,
-        file: FileId,
+        node: &Arc<Node>,
+        fd: Arc<Descriptor>,
+        mode: OpenMode,
     ) -> Self {
         Self {
-            fd,
-            access,
-            locks: LockHold::new(export, file),
+            opened: Opened::new(node, fd, mode.flags(), export.reopens),
+            access: mode.access,
+            locks: LockHold::new(export, node.id()),
             set_id_seen: AtomicU64::new(0),
             writeout: export.writeout,
         }
@@ -103,9 +105,13 @@ impl OpenFile {
             && self.set_id_seen.swap(count, Ordering::Relaxed) != count
     }
 
-    /// The descriptor, for calls that need an open file.
-    pub(crate) fn fd(&self) -> BorrowedFd<'_> {
-        self.fd.as_fd()
+    /// The descriptor, for calls that need an open file. If it was given back, the file is opened
+    /// once more.
+    ///
+    /// # Errors
+    /// As [`Node::fd`], and the errno of openat(2).
+    pub(crate) fn fd(&self) -> Result<Arc<Descriptor>> {
+        self.opened.fd().map(|(fd, _)| fd)
     }
 
     /// What it was opened for.
@@ -126,7 +132,8 @@ impl OpenFile {
     /// EBADF when it is not open for reading, EINVAL for an offset of 2^63 and more, else the
     /// errno of pread(2).
     pub fn read_at(&self, offset: u64, data: &mut [u8]) -> Result<usize> {
-        retry(|| io::pread(&self.fd, &mut *data, offset))
+        let fd = self.fd()?;
+        retry(|| io::pread(&fd, &mut *data, offset))
     }
 
     /// Writes all of `data` at an offset, or what there is room for. Where the export wants it so,
@@ -148,7 +155,7 @@ impl OpenFile {
     /// That an earlier write was lost is one. QEMU passes over that too, but the kernel says it once
     /// for a descriptor: a Tfsync would then be told that all is well.
     fn start_writeout(&self, offset: u64, len: u64) -> Result<()> {
-        match sys::start_writeout(self.fd(), offset, len) {
+        match sys::start_writeout(self.fd()?.as_fd(), offset, len) {
             Err(errno @ (Errno::IO | Errno::NOSPC | Errno::DQUOT)) => Err(errno),
             Ok(()) | Err(_) => Ok(()),
         }
@@ -159,9 +166,10 @@ impl OpenFile {
         if i64::try_from(end).is_err() {
             return Err(Errno::INVAL);
         }
+        let fd = self.fd()?;
         let mut done = 0;
         loop {
-            match retry(|| io::pwrite(&self.fd, &data[done..], offset + done as u64)) {
+            match retry(|| io::pwrite(&fd, &data[done..], offset + done as u64)) {
                 Ok(0) => return Ok(done),
                 Ok(count) => done += count,
                 // What is on the disk is said; the error comes again with the next request.
@@ -179,12 +187,12 @@ impl OpenFile {
     /// # Errors
     /// The errno of fsync(2).
     pub fn sync(&self, data_only: bool) -> Result<()> {
-        sync(self.fd(), data_only)
+        sync(self.fd()?.as_fd(), data_only)
     }
 
     /// Sets the length through this open file.
     pub(super) fn truncate(&self, size: u64) -> Result<()> {
-        rustix::fs::ftruncate(&self.fd, size)
+        rustix::fs::ftruncate(self.fd()?, size)
     }
 }
 
@@ -213,22 +221,22 @@ impl Export {
     ///
     /// # Errors
     /// EISDIR, ELOOP and ENXIO for what is not one; EROFS; else the errno of the host.
-    pub fn open_file(self: &Arc<Self>, node: &Node, mode: OpenMode) -> Result<OpenFile> {
+    pub fn open_file(self: &Arc<Self>, node: &Arc<Node>, mode: OpenMode) -> Result<OpenFile> {
         self.check_regular(node)?;
         if mode.changes() {
             self.writer()?;
         }
-        let fd = match sys::reopen(node.fd(), mode.flags()) {
-            Err(Errno::PERM) if mode.noatime => {
-                sys::reopen(node.fd(), mode.flags() - OFlags::NOATIME)?
-            }
+        let object = node.fd()?;
+        let open = |flags| node.keeper().open(|| sys::reopen(object.as_fd(), flags));
+        let fd = match open(mode.flags()) {
+            Err(Errno::PERM) if mode.noatime => open(mode.flags() - OFlags::NOATIME)?,
             opened => opened?,
         };
-        Ok(OpenFile::new(self, Arc::new(fd), mode.access, node.id()))
+        Ok(OpenFile::new(self, node, fd, mode))
     }
 
     /// Only a file that is regular here and for the client has content that can be had.
-    pub(super) fn check_regular(&self, node: &Node) -> Result<()> {
+    pub(super) fn check_regular(&self, node: &Arc<Node>) -> Result<()> {
         match self.ownership.file_type(self, node)? {
             FileType::RegularFile if node.file_type() == FileType::RegularFile => Ok(()),
             FileType::Directory => Err(Errno::ISDIR),
@@ -244,7 +252,7 @@ impl Export {
     /// As [`OpenFile::write_at`].
     pub fn write(
         &self,
-        (node, file): (&Node, &OpenFile),
+        (node, file): (&Arc<Node>, &OpenFile),
         by: Option<u32>,
         offset: u64,
         data: &[u8],
@@ -262,7 +270,7 @@ impl Writer<'_> {
     ///
     /// # Errors
     /// EISDIR, ELOOP, ENXIO for what has no length; else the errno of ftruncate(2).
-    pub fn truncate(&self, node: &Node, open: Option<&OpenFile>, size: u64) -> Result<()> {
+    pub fn truncate(&self, node: &Arc<Node>, open: Option<&OpenFile>, size: u64) -> Result<()> {
         if i64::try_from(size).is_err() {
             return Err(Errno::INVAL);
         }
@@ -270,7 +278,7 @@ impl Writer<'_> {
             return file.truncate(size);
         }
         self.export().check_regular(node)?;
-        let fd = sys::reopen(node.fd(), OFlags::WRONLY | OFlags::NOCTTY)?;
+        let fd = sys::reopen(node.fd()?.as_fd(), OFlags::WRONLY | OFlags::NOCTTY)?;
         rustix::fs::ftruncate(fd, size)
     }
 }

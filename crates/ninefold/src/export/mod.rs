@@ -3,20 +3,27 @@
 //! Objects are held, not named: see [`Node`]. All changes go through a [`Writer`], which a
 //! read-only export does not hand out. Nothing here knows messages, fids or sockets.
 
+mod budget;
 mod dir;
 mod enforce;
+mod error;
 mod file;
 mod ids;
+mod leaving;
 mod lock;
 mod mounts;
 mod node;
+mod object;
+mod opened;
 mod ownership;
 mod qid;
 mod writer;
 mod xattr;
 
+pub use budget::{Budget, Keeper};
 pub use dir::{Cursor, Entry};
 pub use enforce::{Enforce, Squash, Squashed};
+pub use error::ExportError;
 pub use file::{Access, OpenFile, OpenMode};
 pub use ids::{IdOverlap, IdRule, IdRuleError, IdTranslation};
 pub use lock::{
@@ -27,9 +34,8 @@ pub use ownership::{Owner, SecurityModel};
 pub use qid::Multidevs;
 pub use writer::{HostOwner, SetTime, Writer};
 
-use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
-use std::path::{Path, PathBuf};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -38,10 +44,12 @@ use rustix::fs::{Mode, OFlags, StatFs};
 use rustix::io::Errno;
 
 use crate::sys::{self, Result, Stat, XattrTarget, identity};
-use crate::throttle::{Throttle, ThrottleError, ThrottleOptions};
+use crate::throttle::{Throttle, ThrottleOptions};
 use enforce::Enforcer;
 use ids::Ids;
 use mounts::Mounts;
+use node::Tree;
+use object::Objects;
 use ownership::Ownership;
 use qid::QidMap;
 
@@ -65,6 +73,8 @@ pub struct ExportOptions {
     pub throttle: ThrottleOptions,
     /// Have each write begin its way to the disk at once (`writeout=immediate`).
     pub writeout: bool,
+    /// Where descriptors come from; none is [`Budget::of_process`].
+    pub descriptors: Option<Arc<Budget>>,
     /// Most fids of one session that hold extended attributes at once (`max_xattr`); 0: as many as
     /// there may be fids.
     pub max_xattr: u32,
@@ -89,65 +99,24 @@ impl ExportOptions {
             max_xattr: XATTR_FIDS_MAX,
             ids: IdTranslation::default(),
             enforce: Enforce::Client,
+            descriptors: None,
         }
     }
-}
-
-/// Why a folder cannot be shared.
-#[derive(Debug, thiserror::Error)]
-pub enum ExportError {
-    /// The folder cannot be opened.
-    #[error("cannot share {path}: expected a directory that this user may open")]
-    Open {
-        /// The folder as given.
-        path: PathBuf,
-        /// What the host said.
-        source: io::Error,
-    },
-    /// The file system has no extended attributes.
-    #[error(
-        "cannot keep owners and modes in extended attributes: the file system of {0} has no user.* attributes (choose the security model mapped-file, passthrough or none)"
-    )]
-    NoXattrs(PathBuf),
-    /// There is no `/proc`.
-    #[error(
-        "cannot open /proc/self/fd, without which no file can be opened by its descriptor (mount /proc): {0}"
-    )]
-    Proc(io::Error),
-    /// The limits to reading and writing do not go together.
-    #[error("invalid throttle configuration: {0}")]
-    Throttle(#[from] ThrottleError),
-    /// The host does not have the owners and modes to check.
-    #[error(
-        "cannot enforce permissions on the server with a mapped security model: on the host all files belong to the server (choose the security model passthrough or none, or let the client enforce)"
-    )]
-    EnforceMapped,
-    /// The server may not act for others.
-    #[error(
-        "cannot enforce permissions on the server: it would have to act as its clients' users (run it as root or with CAP_SETUID and CAP_SETGID, or let the client enforce)"
-    )]
-    EnforceRights,
-    /// Two rules for the same ids.
-    #[error(transparent)]
-    Ids(#[from] IdOverlap),
-    /// The client could not be shown whom the folder itself belongs to.
-    #[error(
-        "cannot share {path}: it belongs to user {uid} and group {gid}, and of one of them the id rules do not say what it is for the guest (add a rule host:ID:GUEST:1 or map:GUEST:ID:1)"
-    )]
-    UnknownOwner {
-        /// The folder as given.
-        path: PathBuf,
-        /// Its owner on the host.
-        uid: u32,
-        /// Its group on the host.
-        gid: u32,
-    },
 }
 
 /// Whether the file system knows `user.` attributes.
 fn has_xattrs(dir: BorrowedFd<'_>) -> bool {
     let asked = sys::xattr_get(XattrTarget::Named(dir), b"user.virtfs.mode", &mut [0; 4]);
     asked != Err(Errno::OPNOTSUPP)
+}
+
+/// The root, held by the export itself.
+fn shared_root(fd: OwnedFd, stat: &Stat, budget: &Arc<Budget>) -> Arc<Node> {
+    let tree = Arc::new(Tree {
+        objects: Arc::new(Objects::new(fd.as_fd())),
+        keeper: Keeper::new(budget),
+    });
+    Node::root(&tree, fd, stat)
 }
 
 /// One shared tree. Immutable after start; used by all sessions at once.
@@ -163,6 +132,9 @@ pub struct Export {
     throttle: Option<Throttle>,
     writeout: bool,
     max_xattr: u32,
+    budget: Arc<Budget>,
+    /// Whether an open file can be opened once more whatever a client does to its mode.
+    reopens: bool,
 }
 
 impl Export {
@@ -185,7 +157,9 @@ impl Export {
         if options.security_model == SecurityModel::MappedXattr && !has_xattrs(fd.as_fd()) {
             return Err(ExportError::NoXattrs(path.to_owned()));
         }
-        let root = Arc::new(Node::new(fd, &stat, None));
+        let budget = options.descriptors.clone();
+        let budget = budget.unwrap_or_else(Budget::of_process);
+        let root = shared_root(fd, &stat, &budget);
         let (mounts, mounted) = Mounts::below(&root);
         let export = Self {
             root,
@@ -199,6 +173,8 @@ impl Export {
             throttle,
             writeout: options.writeout,
             max_xattr: options.max_xattr,
+            budget,
+            reopens: options.security_model.is_mapped() || identity::overrides_modes(),
         };
         export.check_owner(path)?;
         Ok(export)
@@ -208,6 +184,18 @@ impl Export {
     #[must_use]
     pub fn root(&self) -> &Arc<Node> {
         &self.root
+    }
+
+    /// What a client holds of the export's descriptors: one for each session.
+    #[must_use]
+    pub fn keeper(&self) -> Arc<Keeper> {
+        Keeper::new(&self.budget)
+    }
+
+    /// The directory that is shared, for a client to begin with.
+    #[must_use]
+    pub fn root_for(&self, keeper: &Arc<Keeper>) -> Arc<Node> {
+        self.root.root_for(keeper)
     }
 
     /// The byte-range locks held on this tree's files.
@@ -252,8 +240,8 @@ impl Export {
     ///
     /// # Errors
     /// EOVERFLOW when the client has no id for the owner or the group, else the errno of the host.
-    pub fn stat(&self, node: &Node) -> Result<Stat> {
-        let mut stat = sys::stat(node.fd())?;
+    pub fn stat(&self, node: &Arc<Node>) -> Result<Stat> {
+        let mut stat = sys::stat(node.fd()?.as_fd())?;
         self.ownership.complete(self, node, &mut stat)?;
         self.show_owner(&mut stat)?;
         Ok(stat)
@@ -299,15 +287,17 @@ impl Export {
     pub fn child(&self, dir: &Arc<Node>, name: Name<'_>) -> Result<(Arc<Node>, Stat)> {
         self.check_name(name)?;
         let _steady = self.ownership.steady(dir);
-        let fd = sys::open_entry(dir.fd(), name, OFlags::PATH, Mode::empty())?;
+        let above = dir.fd()?;
+        let fd = (dir.keeper())
+            .open(|| sys::open_entry(above.as_fd(), name, OFlags::PATH, Mode::empty()))?;
         let mut stat = sys::stat(fd.as_fd())?;
         if !self.qids.admits(stat.id) {
             return Err(Errno::NODEV);
         }
-        let node = Node::new(fd, &stat, Some(Place::new(dir, name)));
+        let node = Node::new(dir.tree(), fd, &stat, Some(Place::new(dir, name)));
         self.ownership.found(self, &node, &mut stat)?;
         self.show_owner(&mut stat)?;
-        Ok((Arc::new(node), stat))
+        Ok((node, stat))
     }
 
     /// Checks that a name is not one of the security model's own.
@@ -323,24 +313,25 @@ impl Export {
     /// moved out of the tree.
     fn parent(&self, dir: &Arc<Node>) -> Result<Arc<Node>> {
         if dir.id() == self.root.id() {
-            return Ok(Arc::clone(&self.root));
+            return Ok(self.root_for(dir.keeper()));
         }
-        let fd = sys::open_parent(dir.fd())?;
+        let below = dir.fd()?;
+        let fd = dir.keeper().open(|| sys::open_parent(below.as_fd()))?;
         let stat = sys::stat(fd.as_fd())?;
         if stat.id == self.root.id() {
-            return Ok(Arc::clone(&self.root));
+            return Ok(self.root_for(dir.keeper()));
         }
         if let Some(place) = dir.place().filter(|place| place.parent().id() == stat.id) {
             return Ok(Arc::clone(place.parent()));
         }
-        let parent = Arc::new(Node::new(fd, &stat, None));
+        let parent = Node::new(dir.tree(), fd, &stat, None);
         let contained = identity::as_server(|| self.contains(&parent));
         Ok(if contained? { parent } else { Arc::clone(dir) })
     }
 
     /// Whether the way up from a directory comes to the root of the tree.
-    fn contains(&self, dir: &Node) -> Result<bool> {
-        let mut fd = sys::open_parent(dir.fd())?;
+    fn contains(&self, dir: &Arc<Node>) -> Result<bool> {
+        let mut fd = sys::open_parent(dir.fd()?.as_fd())?;
         let mut below = dir.id();
         loop {
             let id = sys::stat(fd.as_fd())?.id;
@@ -360,20 +351,22 @@ impl Export {
     ///
     /// # Errors
     /// ENOENT when it has no name below the root any more, EBUSY for the root.
-    pub(crate) fn locate(&self, node: &Node) -> Result<Place> {
+    pub(crate) fn locate(&self, node: &Arc<Node>) -> Result<Place> {
         if node.id() == self.root.id() {
             return Err(Errno::BUSY);
         }
-        match node.place() {
-            Some(place) if place.names(node)? => Ok(place.clone()),
-            _ => identity::as_server(|| self.locate_by_hint(node)),
+        for place in node.place().cloned().into_iter().chain(node.moved()) {
+            if place.names(node)? {
+                return Ok(place);
+            }
         }
+        identity::as_server(|| self.locate_by_hint(node))
     }
 
     /// Follows the host's own idea of the path down from the root, one component at a time.
-    fn locate_by_hint(&self, node: &Node) -> Result<Place> {
-        let path = sys::path_hint(node.fd())?;
-        let root = sys::path_hint(self.root.fd())?;
+    fn locate_by_hint(&self, node: &Arc<Node>) -> Result<Place> {
+        let path = sys::path_hint(node.fd()?.as_fd())?;
+        let root = sys::path_hint(self.root.fd()?.as_fd())?;
         let below = if root == b"/" {
             &path[..]
         } else {
@@ -383,7 +376,7 @@ impl Export {
             .split(|byte| *byte == b'/')
             .filter(|name| !name.is_empty());
         let last = names.next_back().ok_or(Errno::NOENT)?;
-        let mut dir = Arc::clone(&self.root);
+        let mut dir = self.root_for(node.keeper());
         for name in names {
             let name = Name::new(name).map_err(|_| Errno::NOENT)?;
             dir = self.child(&dir, name)?.0;
@@ -400,7 +393,7 @@ impl Export {
     ///
     /// # Errors
     /// EINVAL when the object is something else, else the errno of readlinkat(2).
-    pub fn read_link(&self, node: &Node, target: &mut [u8]) -> Result<usize> {
+    pub fn read_link(&self, node: &Arc<Node>, target: &mut [u8]) -> Result<usize> {
         self.ownership.read_link(self, node, target)
     }
 
@@ -409,9 +402,10 @@ impl Export {
     ///
     /// # Errors
     /// The errno of fstatfs(2).
-    pub fn statfs(&self, node: &Node) -> Result<(StatFs, u64)> {
-        let figures = rustix::fs::fstatfs(node.fd())?;
-        let id = rustix::fs::fstatvfs(node.fd())?.f_fsid;
+    pub fn statfs(&self, node: &Arc<Node>) -> Result<(StatFs, u64)> {
+        let fd = node.fd()?;
+        let figures = rustix::fs::fstatfs(&fd)?;
+        let id = rustix::fs::fstatvfs(&fd)?.f_fsid;
         Ok((figures, id))
     }
 }

@@ -109,7 +109,7 @@ impl Mounts {
     }
 
     /// The entries of `dir` to ask.
-    pub(super) fn suspects(&self, dir: &Node) -> Suspects {
+    pub(super) fn suspects(&self, dir: &Arc<Node>) -> Suspects {
         self.refresh();
         Suspects {
             points: Arc::clone(&locked(&self.points)),
@@ -127,12 +127,12 @@ impl Mounts {
         }
     }
 
-    fn layout(&self, dir: &Node) -> Layout {
+    fn layout(&self, dir: &Arc<Node>) -> Layout {
         let dev = dir.id().dev;
         if let Some(known) = locked(&self.layouts).get(&dev) {
             return *known;
         }
-        let figures = rustix::fs::fstatfs(dir.fd());
+        let figures = dir.fd().and_then(rustix::fs::fstatfs);
         let magic = figures.map(|figures| u64::try_from(figures.f_type).ok());
         let layout = Layout::of(magic.ok().flatten());
         let mut layouts = locked(&self.layouts);
@@ -177,8 +177,9 @@ fn read(table: &mut File) -> io::Result<Vec<u8>> {
 }
 
 /// Finds the mount points that the table has below `root`, and the objects mounted there.
-fn survey(root: &Node, table: Option<&[u8]>) -> (Points, Vec<FileId>) {
-    let top = sys::path_hint(root.fd()).unwrap_or_default();
+fn survey(root: &Arc<Node>, table: Option<&[u8]>) -> (Points, Vec<FileId>) {
+    let top = root.fd().and_then(|root| sys::path_hint(root.as_fd()));
+    let top = top.unwrap_or_default();
     let Some(paths) = table.and_then(|table| paths_below(table, &top)) else {
         return (None, Vec::new());
     };
@@ -197,13 +198,14 @@ fn survey(root: &Node, table: Option<&[u8]>) -> (Points, Vec<FileId>) {
 
 /// Goes down to a mount point, one component at a time and through no links: the directory it is
 /// in, its name there, and the object mounted, where the host tells.
-fn find(root: &Node, path: &[u8]) -> Result<(FileId, Box<[u8]>, Option<FileId>)> {
+fn find(root: &Arc<Node>, path: &[u8]) -> Result<(FileId, Box<[u8]>, Option<FileId>)> {
     let mut names = path.split(|byte| *byte == b'/');
     let last = names.next_back().unwrap_or_default();
     let flags = OFlags::PATH | OFlags::DIRECTORY;
+    let root = root.fd()?;
     let mut dir = None;
     for name in names {
-        let above = dir.as_ref().map_or(root.fd(), AsFd::as_fd);
+        let above = dir.as_ref().map_or(root.as_fd(), AsFd::as_fd);
         dir = Some(sys::open_entry(
             above,
             checked(name)?,
@@ -211,7 +213,7 @@ fn find(root: &Node, path: &[u8]) -> Result<(FileId, Box<[u8]>, Option<FileId>)>
             Mode::empty(),
         )?);
     }
-    let dir = dir.as_ref().map_or(root.fd(), AsFd::as_fd);
+    let dir = dir.as_ref().map_or(root.as_fd(), AsFd::as_fd);
     let object = sys::identify_entry(dir, checked(last)?).ok();
     Ok((sys::stat(dir)?.id, last.into(), object.map(|stat| stat.id)))
 }

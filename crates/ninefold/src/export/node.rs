@@ -1,31 +1,44 @@
-//! An object of the tree, held by a descriptor.
+//! An object of the tree, as a client came to know it.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex};
 
 use ninefold_wire::Name;
-use rustix::fs::{FileType, OFlags};
+use rustix::fs::{FileType, Mode, OFlags};
 use rustix::io::Errno;
 
+use super::budget::{Descriptor, Keeper, Parkable, Parked};
+use super::object::{Lost, Object, Objects, WayBack};
 use crate::locked;
-use crate::sys::{self, FileId, Result, Stat};
+use crate::sys::{self, FileHandle, FileId, Result, Stat, identity};
 
 /// An object that a client walked to or made: the object itself, whatever becomes of its name.
 ///
-/// The descriptor pins the inode, so that its number is not given to another object while the
-/// node lives; what it was opened for (`O_PATH`) allows nothing but to name it. All clones of a
-/// fid share one node.
+/// The descriptor of its inode, which all nodes of the inode share, allows nothing but to name it
+/// (`O_PATH`), and pins its number. It may be given back when descriptors are short, and is then
+/// found again by file handle, or by name and compared: see [`Node::fd`]. All clones of a fid share
+/// one node.
 pub struct Node {
-    fd: Arc<OwnedFd>,
-    /// Whether `fd` is that of an open file, which must not outlive the file.
-    lent: bool,
-    id: FileId,
-    file_type: FileType,
+    object: Arc<Object>,
+    tree: Arc<Tree>,
     /// How the client came here. A hint: others may have moved the object since.
     place: Option<Place>,
-    generation: OnceLock<Option<u32>>,
     /// The file that holds the object's attributes, where the security model has such files.
-    metadata: Mutex<Option<Arc<OwnedFd>>>,
+    metadata: Mutex<Option<Box<Metadata>>>,
+}
+
+/// What all nodes of one client in one tree share.
+pub(super) struct Tree {
+    pub(super) objects: Arc<Objects>,
+    pub(super) keeper: Arc<Keeper>,
+}
+
+/// The metadata file of an object.
+enum Metadata {
+    /// Open for reading.
+    Held(Arc<Descriptor>),
+    /// To be opened by its handle.
+    Parked(FileHandle),
 }
 
 /// A directory and a name in it.
@@ -61,34 +74,88 @@ impl Place {
 
     /// Whether the entry is `node` at this moment.
     pub(crate) fn names(&self, node: &Node) -> Result<bool> {
-        match sys::stat_entry(self.parent.fd(), self.name()?) {
-            Ok(stat) => Ok(stat.id == node.id),
+        let parent = match self.parent.fd() {
+            // Nothing is in a directory that is gone.
+            Err(Errno::STALE) => return Ok(false),
+            fd => fd?,
+        };
+        match sys::stat_entry(parent.as_fd(), self.name()?) {
+            Ok(stat) => Ok(stat.id == node.id()),
             Err(Errno::NOENT) => Ok(false),
             Err(errno) => Err(errno),
         }
     }
+
+    /// Opens the entry, to name it.
+    pub(super) fn open(
+        &self,
+        dir: BorrowedFd<'_>,
+        keeper: &Arc<Keeper>,
+    ) -> Result<Arc<Descriptor>> {
+        let name = self.name()?;
+        keeper.open(|| sys::open_entry(dir, name, OFlags::PATH, Mode::empty()))
+    }
 }
 
 impl Node {
-    pub(crate) fn new(fd: OwnedFd, stat: &Stat, place: Option<Place>) -> Self {
-        Self::of(Arc::new(fd), false, stat, place)
+    /// The object that was just opened as `fd`.
+    pub(super) fn new(
+        tree: &Arc<Tree>,
+        fd: Arc<Descriptor>,
+        stat: &Stat,
+        place: Option<Place>,
+    ) -> Arc<Self> {
+        Self::of(tree.objects.enter(fd, stat), tree, place)
     }
 
     /// A node for a file just made, which borrows the descriptor of the open file.
-    pub(crate) fn of_open(fd: &Arc<OwnedFd>, stat: &Stat, place: Place) -> Self {
-        Self::of(Arc::clone(fd), true, stat, Some(place))
+    pub(super) fn of_made(fd: Arc<Descriptor>, stat: &Stat, place: Place) -> Arc<Self> {
+        let tree = Arc::clone(&place.parent.tree);
+        Self::of(tree.objects.enter_made(fd, stat), &tree, Some(place))
     }
 
-    fn of(fd: Arc<OwnedFd>, lent: bool, stat: &Stat, place: Option<Place>) -> Self {
-        let generation = OnceLock::new();
-        Self {
-            fd,
-            lent,
-            id: stat.id,
-            file_type: stat.file_type(),
+    fn of(object: Arc<Object>, tree: &Arc<Tree>, place: Option<Place>) -> Arc<Self> {
+        let node = Arc::new(Self {
+            object,
+            tree: Arc::clone(tree),
             place,
-            generation,
             metadata: Mutex::default(),
+        });
+        node.offer();
+        node
+    }
+
+    /// The root of a tree, whose descriptor is never given back.
+    pub(super) fn root(tree: &Arc<Tree>, fd: OwnedFd, stat: &Stat) -> Arc<Self> {
+        let fd = Descriptor::of_house(fd, &tree.keeper);
+        let object = tree.objects.enter(fd, stat);
+        Arc::new(Self {
+            object,
+            tree: Arc::clone(tree),
+            place: None,
+            metadata: Mutex::default(),
+        })
+    }
+
+    /// The root for another client.
+    pub(super) fn root_for(&self, keeper: &Arc<Keeper>) -> Arc<Self> {
+        let objects = Arc::clone(&self.tree.objects);
+        Arc::new(Self {
+            object: objects.enter_again(&self.object),
+            tree: Arc::new(Tree {
+                objects,
+                keeper: Arc::clone(keeper),
+            }),
+            place: None,
+            metadata: Mutex::default(),
+        })
+    }
+
+    /// From now on this node may be asked to do without a descriptor.
+    fn offer(self: &Arc<Self>) {
+        if self.object.begins_offer() {
+            let holds = Arc::downgrade(self);
+            self.tree.keeper.offer(holds);
         }
     }
 
@@ -97,62 +164,138 @@ impl Node {
     /// # Errors
     /// The errno of openat(2), when a descriptor of its own is needed.
     pub fn share(self: &Arc<Self>) -> Result<Arc<Self>> {
-        if !self.lent {
-            return Ok(Arc::clone(self));
+        if let Some(file) = self.object.lent() {
+            let fd = (self.keeper()).open(|| sys::reopen(file.as_fd(), OFlags::PATH))?;
+            self.object.hold(fd);
         }
-        let fd = sys::reopen(self.fd(), OFlags::PATH)?;
-        Ok(Arc::new(Self {
-            fd: Arc::new(fd),
-            lent: false,
-            id: self.id,
-            file_type: self.file_type,
-            place: self.place.clone(),
-            generation: OnceLock::new(),
-            metadata: Mutex::new(self.metadata()),
-        }))
+        Ok(Arc::clone(self))
     }
 
-    /// Whether the descriptor is one of an open file, which every call takes.
-    pub(super) fn is_open(&self) -> bool {
-        self.lent
+    /// Who pays for descriptors.
+    pub(super) fn keeper(&self) -> &Arc<Keeper> {
+        &self.tree.keeper
+    }
+
+    pub(super) fn tree(&self) -> &Arc<Tree> {
+        &self.tree
+    }
+
+    /// The descriptor of the open file with which the object was made, which every call takes.
+    pub(super) fn open_fd(&self) -> Option<Arc<Descriptor>> {
+        self.object.lent()
+    }
+
+    /// The descriptor that names the object. If it was given back, the object is found again.
+    ///
+    /// # Errors
+    /// ESTALE when the object is gone, or, where there are no file handles, is not by the name
+    /// that a client last gave it. ENFILE and EMFILE when there are no descriptors left.
+    pub(crate) fn fd(self: &Arc<Self>) -> Result<Arc<Descriptor>> {
+        let fd = match self.object.look() {
+            Lost::No(fd) => fd,
+            Lost::Handle(handle) => {
+                let tree = &self.tree;
+                // Whoever had reached it may have it again.
+                let open = || tree.objects.open(&handle, OFlags::PATH);
+                self.object
+                    .hold(identity::as_server(|| tree.keeper.open(open))?)
+            }
+            Lost::Name => identity::as_server(|| self.find_by_name()).map_err(gone)?,
+        };
+        self.offer();
+        Ok(fd)
+    }
+
+    /// Where it was last known to be.
+    fn last_place(&self) -> Result<Place> {
+        let moved = self.object.moved();
+        moved.or_else(|| self.place.clone()).ok_or(Errno::STALE)
+    }
+
+    /// Finds the object by name, down from the next directory above that has a descriptor or a
+    /// handle. In a loop, because a client can make the way long.
+    fn find_by_name(self: &Arc<Self>) -> Result<Arc<Descriptor>> {
+        let mut way = vec![(Arc::clone(self), self.last_place()?)];
+        let mut dir = loop {
+            let Some((_, Place { parent, .. })) = way.last() else {
+                return Err(Errno::STALE);
+            };
+            match parent.object.look() {
+                Lost::No(fd) => break fd,
+                Lost::Handle(_) => break parent.fd()?,
+                Lost::Name => {
+                    let next = (Arc::clone(parent), parent.last_place()?);
+                    way.push(next);
+                }
+            }
+        };
+        while let Some((node, place)) = way.pop() {
+            let found = place.open(dir.as_fd(), node.keeper())?;
+            dir = node.object.hold_found(found)?;
+            node.offer();
+        }
+        Ok(dir)
     }
 
     /// The object's metadata file, if it is known.
-    pub(super) fn metadata(&self) -> Option<Arc<OwnedFd>> {
-        locked(&self.metadata).clone()
+    ///
+    /// # Errors
+    /// ENFILE and EMFILE when there are no descriptors left.
+    pub(super) fn metadata(&self) -> Result<Option<Arc<Descriptor>>> {
+        let handle = match locked(&self.metadata).as_deref() {
+            None => return Ok(None),
+            Some(Metadata::Held(fd)) => return Ok(Some(Arc::clone(fd))),
+            Some(Metadata::Parked(handle)) => handle.clone(),
+        };
+        let objects = &self.tree.objects;
+        match (self.keeper()).open(|| objects.open(&handle, OFlags::RDONLY | OFlags::NOCTTY)) {
+            Ok(fd) => Ok(Some(self.keep_metadata(fd))),
+            Err(Errno::STALE) => {
+                locked(&self.metadata).take();
+                Ok(None)
+            }
+            Err(errno) => Err(errno),
+        }
+    }
+
+    /// The metadata file of the object's last name, if that is gone.
+    pub(super) fn last_metadata(&self) -> Option<Arc<Descriptor>> {
+        self.object.metadata()
     }
 
     /// Keeps the object's metadata file for as long as the node lives. The first one stays.
-    pub(super) fn keep_metadata(&self, metadata: OwnedFd) -> Arc<OwnedFd> {
-        Arc::clone(locked(&self.metadata).get_or_insert_with(|| Arc::new(metadata)))
+    pub(super) fn keep_metadata(&self, metadata: Arc<Descriptor>) -> Arc<Descriptor> {
+        let mut known = locked(&self.metadata);
+        if let Some(Metadata::Held(known)) = known.as_deref() {
+            return Arc::clone(known);
+        }
+        *known = Some(Box::new(Metadata::Held(Arc::clone(&metadata))));
+        metadata
     }
 
     /// Lets go of a metadata file that is not the object's any more.
-    pub(super) fn forget_metadata(&self, lost: &Arc<OwnedFd>) {
-        locked(&self.metadata).take_if(|known| Arc::ptr_eq(known, lost));
-    }
-
-    /// The descriptor that names the object.
-    pub(crate) fn fd(&self) -> BorrowedFd<'_> {
-        self.fd.as_fd()
+    pub(super) fn forget_metadata(&self, lost: &Arc<Descriptor>) {
+        locked(&self.metadata).take_if(
+            |known| matches!(known.as_ref(), Metadata::Held(known) if Arc::ptr_eq(known, lost)),
+        );
     }
 
     /// Which object.
     #[must_use]
     pub fn id(&self) -> FileId {
-        self.id
+        self.object.id()
     }
 
     /// What kind of object on the host; it never changes.
     #[must_use]
     pub fn file_type(&self) -> FileType {
-        self.file_type
+        self.object.file_type()
     }
 
     /// Whether it can be walked from.
     #[must_use]
     pub fn is_dir(&self) -> bool {
-        self.file_type == FileType::Directory
+        self.file_type() == FileType::Directory
     }
 
     /// Where the client found it.
@@ -161,12 +304,77 @@ impl Node {
         self.place.as_ref()
     }
 
+    /// Where a client moved it, if that is known.
+    pub(super) fn moved(&self) -> Option<Place> {
+        self.object.moved()
+    }
+
     /// The inode's generation, asked of the host once.
-    #[must_use]
-    pub fn generation(&self) -> Option<u32> {
-        *self
-            .generation
-            .get_or_init(|| sys::generation(self.fd(), self.id.ino))
+    ///
+    /// # Errors
+    /// As [`Node::fd`].
+    pub(crate) fn generation(self: &Arc<Self>) -> Result<Option<u32>> {
+        Ok(self.object.generation(self.fd()?.as_fd()))
+    }
+
+    /// How this object, which has a name, can be found once its descriptor is given back.
+    fn way_back(&self, fd: BorrowedFd<'_>, stat: &Stat) -> Option<WayBack> {
+        if let Some(handle) = self.tree.objects.handle(fd) {
+            return Some(WayBack::Handle(handle));
+        }
+        let place = self.last_place().ok()?;
+        // Looked at if that costs no descriptor. Where only the host can have moved it meanwhile,
+        // it cannot be found again.
+        if let Some(dir) = place.parent.object.held() {
+            let entry = sys::stat_entry(dir.as_fd(), place.name().ok()?).ok()?;
+            if entry.id != stat.id {
+                return None;
+            }
+        }
+        WayBack::by_name(fd, stat)
+    }
+
+    /// The places that go with this node.
+    fn take_places(&mut self) -> Vec<Place> {
+        let moved = self.tree.objects.take_moved(&self.object);
+        self.place.take().into_iter().chain(moved).collect()
+    }
+
+    fn park_metadata(&self) {
+        let mut known = locked(&self.metadata);
+        let Some(Metadata::Held(fd)) = known.as_deref() else {
+            return;
+        };
+        let Ok(stat) = sys::stat(fd.as_fd()) else {
+            return;
+        };
+        let before = match self.tree.objects.handle(fd.as_fd()) {
+            Some(handle) if stat.nlink > 0 => known.replace(Box::new(Metadata::Parked(handle))),
+            // It is looked for again beside its object.
+            None if stat.nlink > 0 && !self.tree.objects.have_handles() => known.take(),
+            // It would be gone.
+            _ => return,
+        };
+        drop(known);
+        drop(before);
+    }
+}
+
+/// What it means that an object is not by its name.
+fn gone(errno: Errno) -> Errno {
+    match errno {
+        Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::XDEV => Errno::STALE,
+        _ => errno,
+    }
+}
+
+impl Parkable for Node {
+    fn park(&self) -> Parked {
+        let parked = self.object.park(|fd, stat| self.way_back(fd, stat));
+        if parked == Parked::Yes {
+            self.park_metadata();
+        }
+        parked
     }
 }
 
@@ -175,9 +383,12 @@ impl Node {
 /// run out of stack.
 impl Drop for Node {
     fn drop(&mut self) {
-        let mut next = self.place.take();
-        while let Some(place) = next {
-            next = Arc::into_inner(place.parent).and_then(|mut parent| parent.place.take());
+        let mut places = self.take_places();
+        while let Some(place) = places.pop() {
+            if let Some(mut parent) = Arc::into_inner(place.parent) {
+                places.append(&mut parent.take_places());
+            }
         }
+        self.tree.objects.leave(&self.object);
     }
 }

@@ -1,11 +1,13 @@
 //! Changes to the tree. There is no other way to make one.
 
+use std::os::fd::AsFd;
 use std::sync::Arc;
 
 use ninefold_wire::Name;
 use rustix::fs::{self, AtFlags, FileType, OFlags, Timespec, Timestamps, UTIME_NOW, UTIME_OMIT};
 use rustix::io::Errno;
 
+use super::budget::Descriptor;
 use super::ownership::{MadeFile, New, touch};
 use super::{Export, Node, OpenFile, OpenMode, Owner, Place};
 use crate::sys::{self, Result, Stat, Time};
@@ -72,19 +74,20 @@ impl<'a> Writer<'a> {
         open: OpenMode,
         mode: u32,
         owner: Owner,
-    ) -> Result<(Node, OpenFile, Stat)> {
+    ) -> Result<(Arc<Node>, OpenFile, Stat)> {
         self.export.check_name(name)?;
         let flags = (open.flags() - OFlags::NOATIME) | OFlags::CREATE | OFlags::EXCL;
         let owner = self.export.owner_of_new(dir, owner)?;
         let new = New { mode, owner };
-        let MadeFile { fd, stat, metadata } =
-            self.export.ownership.create_file((dir, name), flags, new)?;
-        let fd = Arc::new(fd);
-        let node = Node::of_open(&fd, &stat, Place::new(dir, name));
+        let ownership = &self.export.ownership;
+        let make = || ownership.create_file((dir, name), flags, new);
+        let (MadeFile { fd, stat, metadata }, permit) = dir.keeper().holding(make)?;
+        let fd = Descriptor::new(fd, permit);
+        let node = Node::of_made(Arc::clone(&fd), &stat, Place::new(dir, name));
         if let Some(metadata) = metadata {
-            node.keep_metadata(metadata);
+            node.keep_metadata(Descriptor::of_house(metadata, dir.keeper()));
         }
-        let file = OpenFile::new(export, fd, open.access, stat.id);
+        let file = OpenFile::new(export, &node, fd, open);
         Ok((node, file, stat))
     }
 
@@ -92,7 +95,13 @@ impl<'a> Writer<'a> {
     ///
     /// # Errors
     /// The errno of mkdirat(2).
-    pub fn make_dir(&self, dir: &Node, name: Name<'_>, mode: u32, owner: Owner) -> Result<Stat> {
+    pub fn make_dir(
+        &self,
+        dir: &Arc<Node>,
+        name: Name<'_>,
+        mode: u32,
+        owner: Owner,
+    ) -> Result<Stat> {
         self.export.check_name(name)?;
         let owner = self.export.owner_of_new(dir, owner)?;
         let new = New { mode, owner };
@@ -105,7 +114,7 @@ impl<'a> Writer<'a> {
     /// EPERM for a directory, EINVAL for an unknown type, else the errno of mknodat(2).
     pub fn make_node(
         &self,
-        (dir, name): (&Node, Name<'_>),
+        (dir, name): (&Arc<Node>, Name<'_>),
         mode: u32,
         device: (u32, u32),
         owner: Owner,
@@ -129,7 +138,7 @@ impl<'a> Writer<'a> {
     /// The errno of symlinkat(2); EINVAL for a target that holds a NUL.
     pub fn make_symlink(
         &self,
-        dir: &Node,
+        dir: &Arc<Node>,
         name: Name<'_>,
         target: &[u8],
         owner: Owner,
@@ -144,7 +153,7 @@ impl<'a> Writer<'a> {
     ///
     /// # Errors
     /// EPERM for a directory, else the errno of linkat(2).
-    pub fn link(&self, node: &Node, dir: &Node, name: Name<'_>) -> Result<()> {
+    pub fn link(&self, node: &Arc<Node>, dir: &Arc<Node>, name: Name<'_>) -> Result<()> {
         self.export.check_name(name)?;
         if node.is_dir() {
             return Err(Errno::PERM);
@@ -156,17 +165,31 @@ impl<'a> Writer<'a> {
     ///
     /// # Errors
     /// The errno of renameat(2).
-    pub fn rename(&self, old: (&Node, Name<'_>), new: (&Node, Name<'_>)) -> Result<()> {
+    pub fn rename(&self, old: (&Arc<Node>, Name<'_>), new: (&Arc<Node>, Name<'_>)) -> Result<()> {
         self.export.check_name(old.1)?;
         self.export.check_name(new.1)?;
-        self.export.ownership.rename(old, new)
+        let objects = &old.0.tree().objects;
+        let moved = if objects.have_handles() {
+            None
+        } else {
+            sys::stat_entry(old.0.fd()?.as_fd(), old.1).ok()
+        };
+        let replaced = self.export.leaving(new)?;
+        self.export.ownership.rename(old, new)?;
+        if let Some(replaced) = replaced {
+            replaced.settle();
+        }
+        if let Some(stat) = moved {
+            objects.moved(stat.id, || Place::new(new.0, new.1));
+        }
+        Ok(())
     }
 
     /// Moves an object from wherever it is now.
     ///
     /// # Errors
     /// EBUSY for the root, ENOENT for an object without a name, else the errno of renameat(2).
-    pub fn rename_node(&self, node: &Node, new: (&Node, Name<'_>)) -> Result<()> {
+    pub fn rename_node(&self, node: &Arc<Node>, new: (&Arc<Node>, Name<'_>)) -> Result<()> {
         let old = self.export.locate(node)?;
         self.rename((old.parent(), old.name()?), new)
     }
@@ -175,16 +198,21 @@ impl<'a> Writer<'a> {
     ///
     /// # Errors
     /// The errno of unlinkat(2).
-    pub fn unlink(&self, dir: &Node, name: Name<'_>, directory: bool) -> Result<()> {
+    pub fn unlink(&self, dir: &Arc<Node>, name: Name<'_>, directory: bool) -> Result<()> {
         self.export.check_name(name)?;
-        self.export.ownership.unlink((dir, name), directory)
+        let removed = self.export.leaving((dir, name))?;
+        self.export.ownership.unlink((dir, name), directory)?;
+        if let Some(removed) = removed {
+            removed.settle();
+        }
+        Ok(())
     }
 
     /// Removes an object's entry wherever it is now.
     ///
     /// # Errors
     /// EBUSY for the root, ENOENT for an object without a name, else the errno of unlinkat(2).
-    pub fn remove(&self, node: &Node) -> Result<()> {
+    pub fn remove(&self, node: &Arc<Node>) -> Result<()> {
         let place = self.export.locate(node)?;
         self.unlink(place.parent(), place.name()?, node.is_dir())
     }
@@ -193,7 +221,7 @@ impl<'a> Writer<'a> {
     ///
     /// # Errors
     /// EOPNOTSUPP for a symbolic link, else the errno of fchmodat2(2).
-    pub fn chmod(&self, node: &Node, mode: u32) -> Result<()> {
+    pub fn chmod(&self, node: &Arc<Node>, mode: u32) -> Result<()> {
         if self.export.ownership.file_type(self.export, node)? == FileType::Symlink {
             return Err(Errno::OPNOTSUPP);
         }
@@ -205,7 +233,7 @@ impl<'a> Writer<'a> {
     /// # Errors
     /// EPERM for an owner whom the host has no id for, else the errno of fchownat(2), as the
     /// security model has it.
-    pub fn chown(&self, node: &Node, owner: Owner) -> Result<()> {
+    pub fn chown(&self, node: &Arc<Node>, owner: Owner) -> Result<()> {
         let owner = self.export.changed_owner(owner)?;
         self.export.ownership.chown(self.export, node, owner)
     }
@@ -214,8 +242,8 @@ impl<'a> Writer<'a> {
     ///
     /// # Errors
     /// The errno of the host.
-    pub fn owner(&self, node: &Node) -> Result<HostOwner> {
-        let mut stat = sys::stat(node.fd())?;
+    pub fn owner(&self, node: &Arc<Node>) -> Result<HostOwner> {
+        let mut stat = sys::stat(node.fd()?.as_fd())?;
         self.export
             .ownership
             .complete(self.export, node, &mut stat)?;
@@ -230,7 +258,7 @@ impl<'a> Writer<'a> {
     ///
     /// # Errors
     /// As [`Writer::chown`].
-    pub fn give_back(&self, node: &Node, owner: HostOwner) -> Result<()> {
+    pub fn give_back(&self, node: &Arc<Node>, owner: HostOwner) -> Result<()> {
         self.export.ownership.chown(self.export, node, owner.0)
     }
 
@@ -238,19 +266,19 @@ impl<'a> Writer<'a> {
     ///
     /// # Errors
     /// The errno of utimensat(2).
-    pub fn set_times(&self, node: &Node, atime: SetTime, mtime: SetTime) -> Result<()> {
+    pub fn set_times(&self, node: &Arc<Node>, atime: SetTime, mtime: SetTime) -> Result<()> {
         let times = Timestamps {
             last_access: atime.timespec(),
             last_modification: mtime.timespec(),
         };
-        fs::utimensat(node.fd(), "", &times, AtFlags::EMPTY_PATH)
+        fs::utimensat(node.fd()?, "", &times, AtFlags::EMPTY_PATH)
     }
 
     /// Marks the attributes as changed now.
     ///
     /// # Errors
     /// The errno of the host.
-    pub fn touch(&self, node: &Node) -> Result<()> {
+    pub fn touch(&self, node: &Arc<Node>) -> Result<()> {
         touch(node)
     }
 }

@@ -1,16 +1,43 @@
 //! Extended attributes as the client may see them.
 
+use std::os::fd::AsFd;
+use std::sync::Arc;
+
 use rustix::fs::XattrFlags;
 use rustix::io::Errno;
 
+use super::budget::Descriptor;
 use super::{Export, Node, OpenFile, Writer};
 use crate::sys::{self, Result, XattrTarget};
 
 /// The quickest way to the attributes of an object.
-fn target<'a>(node: &'a Node, open: Option<&'a OpenFile>) -> XattrTarget<'a> {
-    open.map_or(XattrTarget::Named(node.fd()), |file| {
-        XattrTarget::Open(file.fd())
-    })
+struct Way {
+    fd: Arc<Descriptor>,
+    is_open: bool,
+}
+
+impl Way {
+    fn to(node: &Arc<Node>, open: Option<&OpenFile>) -> Result<Self> {
+        Ok(match open {
+            Some(file) => Self {
+                fd: file.fd()?,
+                is_open: true,
+            },
+            None => Self {
+                fd: node.fd()?,
+                is_open: false,
+            },
+        })
+    }
+
+    fn target(&self) -> XattrTarget<'_> {
+        let fd = self.fd.as_fd();
+        if self.is_open {
+            XattrTarget::Open(fd)
+        } else {
+            XattrTarget::Named(fd)
+        }
+    }
 }
 
 /// An ACL that is set to nothing is removed, and may be removed when there is none: so Linux does
@@ -30,13 +57,13 @@ impl Export {
     /// for an ACL with an id that the client has none for.
     pub fn xattr_get(
         &self,
-        node: &Node,
+        node: &Arc<Node>,
         open: Option<&OpenFile>,
         name: &[u8],
         value: &mut [u8],
     ) -> Result<usize> {
         let host = self.ownership.xattr_host_name(name, false)?;
-        let len = sys::xattr_get(target(node, open), &host, value)?;
+        let len = sys::xattr_get(Way::to(node, open)?.target(), &host, value)?;
         match value.get_mut(..len) {
             Some(value) if is_acl(name) => self.show_acl(value)?,
             _ => {}
@@ -50,11 +77,11 @@ impl Export {
     /// The errno of listxattr(2).
     pub fn xattr_list(
         &self,
-        node: &Node,
+        node: &Arc<Node>,
         open: Option<&OpenFile>,
         names: &mut [u8],
     ) -> Result<usize> {
-        let len = sys::xattr_list(target(node, open), names)?;
+        let len = sys::xattr_list(Way::to(node, open)?.target(), names)?;
         let mut kept = 0;
         let mut at = 0;
         while let Some(nul) = names[at..len].iter().position(|byte| *byte == 0) {
@@ -80,7 +107,7 @@ impl Writer<'_> {
     /// that the host has none for; else that of setxattr(2).
     pub fn xattr_set(
         &self,
-        node: &Node,
+        node: &Arc<Node>,
         name: &[u8],
         value: &[u8],
         flags: XattrFlags,
@@ -94,16 +121,16 @@ impl Writer<'_> {
         };
         let value = acl.as_deref().unwrap_or(value);
         let name = self.export().ownership.xattr_host_name(name, true)?;
-        sys::xattr_set(XattrTarget::Named(node.fd()), &name, value, flags)
+        sys::xattr_set(XattrTarget::Named(node.fd()?.as_fd()), &name, value, flags)
     }
 
     /// Removes an attribute.
     ///
     /// # Errors
     /// EOPNOTSUPP for a name space that the security model does not have, ENODATA.
-    pub fn xattr_remove(&self, node: &Node, name: &[u8]) -> Result<()> {
+    pub fn xattr_remove(&self, node: &Arc<Node>, name: &[u8]) -> Result<()> {
         let host = self.export().ownership.xattr_host_name(name, true)?;
-        match sys::xattr_remove(XattrTarget::Named(node.fd()), &host) {
+        match sys::xattr_remove(XattrTarget::Named(node.fd()?.as_fd()), &host) {
             Err(Errno::NODATA) if is_acl(name) => Ok(()),
             done => done,
         }

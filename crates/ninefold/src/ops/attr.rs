@@ -15,7 +15,7 @@ pub(super) fn getattr(call: &mut Call<'_>, fid: u32, mask: u64) -> Result<Answer
     let fid = call.fids.object(fid)?;
     let stat = call.export.stat(&fid.node)?;
     let generation = if mask & ask::GEN != 0 {
-        fid.node.generation()
+        fid.node.generation()?
     } else {
         None
     };

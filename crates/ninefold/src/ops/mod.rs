@@ -21,7 +21,7 @@ use std::sync::Arc;
 use ninefold_wire::{Dialect, IO_HEADER_LEN, NONUNAME, Qid, Reply, Request, flags, message};
 use rustix::io::Errno;
 
-use crate::export::{Export, Owner};
+use crate::export::{Export, Keeper, Owner};
 use crate::fid::FidTable;
 use crate::session::{Outlet, Ticket, Wait};
 use crate::sys::{Result, Stat};
@@ -44,6 +44,8 @@ pub(crate) enum Answer {
 pub(crate) struct Call<'c> {
     pub(crate) export: &'c Arc<Export>,
     pub(crate) fids: &'c FidTable,
+    /// What the session holds of the export's descriptors.
+    pub(crate) keeper: &'c Arc<Keeper>,
     pub(crate) session: u64,
     pub(crate) msize: u32,
     pub(crate) dialect: Dialect,

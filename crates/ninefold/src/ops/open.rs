@@ -91,7 +91,7 @@ fn create_or_open(
             .create_file(export, (&dir.node, name), open, mode, owner)
         {
             Ok((node, file, stat)) => {
-                let fid = Fid::new(Arc::new(node), dir.uid, State::File(file));
+                let fid = Fid::new(node, dir.uid, State::File(file));
                 return Ok((fid, call.qid(&stat)?));
             }
             Err(Errno::EXIST) if wire & flags::open::EXCL == 0 => {}

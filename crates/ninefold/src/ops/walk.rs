@@ -1,7 +1,5 @@
 //! Tattach, Twalk and Tclunk: how fids come and go.
 
-use std::sync::Arc;
-
 use ninefold_wire::{NOFID, Qids, Reply, Steps};
 use rustix::io::Errno;
 
@@ -22,14 +20,14 @@ pub(super) fn attach(
         return Err(Errno::INVAL);
     }
     call.fids.check_free(fid)?;
-    let root = call.export.root();
-    let qid = call.qid(&call.export.stat(root)?)?;
+    let root = call.export.root_for(call.keeper);
+    let qid = call.qid(&call.export.stat(&root)?)?;
     let uid = match n_uname {
         Some(uid) => given(uid),
         None => classic::user(uname),
     };
     let uid = call.export.attach(uid, uname)?;
-    call.fids.insert(fid, Fid::path(Arc::clone(root), uid))?;
+    call.fids.insert(fid, Fid::path(root, uid))?;
     call.out.reply(&Reply::Attach { qid })
 }
 

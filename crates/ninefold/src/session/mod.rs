@@ -20,7 +20,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use ninefold_wire::{Dialect, Reply, Request};
 use rustix::io::Errno;
 
-use crate::export::Export;
+use crate::export::{Export, Keeper};
 use crate::fid::FidTable;
 use crate::ops::{self, Answer, Call, Out};
 use agreed::{Agreed, Terms};
@@ -72,6 +72,7 @@ pub struct Session {
     msize_max: u32,
     agreed: Agreed,
     fids: FidTable,
+    keeper: Arc<Keeper>,
     tickets: Tickets,
 }
 
@@ -85,6 +86,7 @@ impl Session {
             msize_max: options.msize_max.max(MSIZE_MIN),
             agreed: Agreed::default(),
             fids: FidTable::new(export.max_xattr()),
+            keeper: export.keeper(),
             export,
             tickets: Tickets::default(),
         }
@@ -136,6 +138,7 @@ impl Session {
         let mut call = Call {
             export: &self.export,
             fids: &self.fids,
+            keeper: &self.keeper,
             session: self.id,
             msize,
             dialect,

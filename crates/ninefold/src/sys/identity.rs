@@ -34,11 +34,16 @@ pub struct User {
     pub uid: u32,
     /// The primary group.
     pub gid: u32,
-    /// All other groups.
+    /// All groups; none when the host does not know the user.
     pub groups: Vec<u32>,
 }
 
 impl User {
+    /// Whether the host knows what groups the user is in.
+    pub fn is_known(&self) -> bool {
+        !self.groups.is_empty()
+    }
+
     /// Whether this user may give the group what is his.
     pub fn may_give(&self, gid: u32) -> bool {
         self.uid == 0 || gid == self.gid || self.groups.contains(&gid)
@@ -74,6 +79,11 @@ pub fn may_act() -> bool {
         own.capabilities.effective.contains(NEEDED)
             && as_server(|| set_thread_groups(&own.groups)).is_ok()
     })
+}
+
+/// Whether the modes of files do not matter to this thread.
+pub fn overrides_modes() -> bool {
+    capabilities(None).is_ok_and(|sets| sets.effective.contains(CapabilitySet::DAC_OVERRIDE))
 }
 
 fn own_ids() -> (u32, u32) {
@@ -230,7 +240,7 @@ fn restore(kept: CapabilitySets) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use std::fs;
-    use std::os::unix::fs::MetadataExt;
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
     use super::*;
 
@@ -317,9 +327,10 @@ mod tests {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let file = dir.path().join("secret");
         fs::write(&file, "").expect("a file");
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).expect("a mode");
         let may_open = || fs::File::open(&file).is_ok();
         act_as(Some(&user(1001, 1002, &[]))).expect("root may");
-        assert!(!may_open(), "the directory is root's alone");
+        assert!(!may_open(), "it is root's alone");
         assert_eq!(as_server(|| Ok(may_open())), Ok(true));
         assert!(!may_open());
         act_as(None).expect("back");

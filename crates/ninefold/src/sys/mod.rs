@@ -12,9 +12,9 @@ mod users;
 mod writeout;
 mod xattr;
 
-pub use handle::generation;
+pub use handle::{FileHandle, generation};
 pub use identity::act_as_server;
-pub use limits::raise_descriptor_limit;
+pub use limits::{descriptor_limit, raise_descriptor_limit};
 pub use stat::{FileId, Stat, Time, identify_entry, stat, stat_entry};
 pub use users::{groups_of, uid_of};
 pub use writeout::start_writeout;
@@ -25,7 +25,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use ninefold_wire::Name;
-use rustix::fs::{self, AtFlags, Gid, Mode, OFlags, ResolveFlags, Uid};
+use rustix::fs::{self, Access, AtFlags, Gid, Mode, OFlags, ResolveFlags, Uid};
 use rustix::io::Errno;
 use rustix::path::DecInt;
 
@@ -123,6 +123,14 @@ pub fn reopen(object: BorrowedFd<'_>, flags: OFlags) -> Result<OwnedFd> {
         flags | OFlags::CLOEXEC,
         Mode::empty(),
     )
+}
+
+/// Whether this process may open the very object of a descriptor in such a way.
+#[must_use]
+pub fn may_access(object: BorrowedFd<'_>, access: Access) -> bool {
+    let allowed = proc_fds()
+        .and_then(|fds| fs::accessat(fds, DecInt::from_fd(object), access, AtFlags::empty()));
+    allowed.is_ok()
 }
 
 /// Opens a directory for reading its entries.

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::thread;
 
 use ninefold_client::Connection;
-use ninefold_client::wire::{Dialect, NOFID, Request};
+use ninefold_client::wire::{Dialect, NOFID, Name, Request};
 
 use crate::common::{MSIZE, Server, attempt, open, walk};
 
@@ -49,6 +49,10 @@ fn fill(root: &Path) {
     let shared = root.join("shared");
     fs::create_dir(&shared).expect("a directory");
     fs::set_permissions(&shared, Permissions::from_mode(0o1777)).expect("a mode");
+    let teams = root.join("the team's");
+    fs::create_dir(&teams).expect("a directory");
+    chown(&teams, None, Some(TEAM)).expect("root can give files away");
+    fs::set_permissions(&teams, Permissions::from_mode(0o2777)).expect("a mode");
 }
 
 /// A server with two threads; none when this process may not make one.
@@ -159,17 +163,32 @@ fn users_have_the_groups_that_the_host_gives_them() {
         walk(&mut connection, 0, 2, &["shared"]).expect("for all");
         for (gid, may) in [(uid, true), (TEAM, member), (FIRST + USERS, false)] {
             let new = format!("{uid} {gid}");
-            let request = Request::Mkdir {
-                dfid: 2,
-                name: ninefold_client::wire::Name::new(new.as_bytes()).expect("a name"),
-                mode: 0o700,
-                gid,
-            };
-            assert_eq!(attempt(&mut connection, &request).is_none(), may, "{new}");
+            assert_eq!(mkdir(&mut connection, 2, &new, gid), may, "{new}");
             if may {
-                let made = fs::metadata(server.path("shared").join(&new)).expect("it is there");
-                assert_eq!((made.uid(), made.gid()), (uid, gid));
+                assert_eq!(owner(&server, "shared", &new), (uid, gid));
             }
         }
+        // Such a directory gives its group to whatever anybody makes there.
+        walk(&mut connection, 0, 3, &["the team's"]).expect("for all");
+        let new = uid.to_string();
+        assert!(mkdir(&mut connection, 3, &new, TEAM), "{new}");
+        assert_eq!(owner(&server, "the team's", &new), (uid, TEAM));
+        assert!(!mkdir(&mut connection, 3, "other", FIRST + USERS));
     }
+}
+
+/// Whether the server makes a directory of that group.
+fn mkdir(connection: &mut Connection, dfid: u32, new: &str, gid: u32) -> bool {
+    let request = Request::Mkdir {
+        dfid,
+        name: Name::new(new.as_bytes()).expect("a name"),
+        mode: 0o700,
+        gid,
+    };
+    attempt(connection, &request).is_none()
+}
+
+fn owner(server: &Server, dir: &str, name: &str) -> (u32, u32) {
+    let made = fs::metadata(server.path(dir).join(name)).expect("it is there");
+    (made.uid(), made.gid())
 }

@@ -3,10 +3,11 @@
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::Path;
+use std::sync::Arc;
 
 use ninefold::{
-    Enforce, Errno, Export, ExportError, ExportOptions, IdTranslation, SecurityModel, Squash,
-    Squashed,
+    Budget, Enforce, Errno, Export, ExportError, ExportOptions, IdTranslation, SecurityModel,
+    Squash, Squashed,
 };
 use ninefold_wire::flags::setattr;
 use ninefold_wire::{Dialect, NOFID, Request, SetAttr};
@@ -226,28 +227,24 @@ fn entries_are_made_and_removed_with_the_rights_of_the_user() {
     assert_eq!(share.stat("shared/fifo").uid(), ANN);
 }
 
+/// Ann is in no group that the host knows of: what the client says of hers does not count.
 #[test]
-fn groups_are_those_of_the_host() {
+fn who_has_no_groups_on_the_host_makes_files_of_nobodys_group() {
     let Some(share) = share(Squashed::Nobody) else {
         return;
     };
     let mut client = users(&share);
     client.walk(1, 5, &["shared"]).expect("for all");
-    mkdir(&mut client, 5, "a", u32::MAX).expect("a directory");
-    mkdir(&mut client, 5, "b", NOBODY).expect("a directory");
-    assert_eq!(mkdir(&mut client, 5, "c", 0), Err(Errno::PERM));
-    assert_eq!(mkdir(&mut client, 5, "c", 5), Err(Errno::PERM));
-    assert!(!share.exists("shared/c"));
-    for path in ["shared/a", "shared/b"] {
-        let stat = share.stat(path);
-        assert_eq!((stat.uid(), stat.gid()), (ANN, NOBODY), "{path}");
+    for (new, gid) in [("a", u32::MAX), ("b", NOBODY), ("c", 0), ("d", 5)] {
+        mkdir(&mut client, 5, new, gid).expect("a directory");
+        let stat = share.stat(&format!("shared/{new}"));
+        assert_eq!((stat.uid(), stat.gid()), (ANN, NOBODY), "{new}");
     }
     // A directory that gives its group gives it here too.
     dir(&share.path("shared"), "of 5", 0o2777, 0, 5);
     client.walk(1, 6, &["shared", "of 5"]).expect("for all");
     mkdir(&mut client, 6, "c", 5).expect("a directory");
     assert_eq!(share.stat("shared/of 5/c").gid(), 5);
-    assert_eq!(mkdir(&mut client, 6, "d", 6), Err(Errno::PERM));
     client.walk(3, 7, &["shared"]).expect("for all");
     mkdir(&mut client, 7, "roots", 5).expect("root may");
     assert_eq!(share.stat("shared/roots").gid(), 5);
@@ -348,6 +345,26 @@ fn who_a_user_is_without_a_number() {
         assert_eq!(refused, Err(Errno::ACCESS));
     }
     assert!(client.is_unknown(2));
+
+    // The oldest dialect has no numbers: there a name can be one.
+    let mut client = share.stranger();
+    client
+        .version(1 << 20, Dialect::Legacy.version())
+        .expect("a version");
+    let ann = ANN.to_string();
+    for (fid, user, want) in [
+        (3, &b"root"[..], Ok(())),
+        (4, b"no such user", Err(Errno::ACCESS)),
+        (5, ann.as_bytes(), Ok(())),
+    ] {
+        let attached = client.attach_named(fid, NOFID, user, None);
+        assert_eq!(attached.map(drop), want);
+    }
+    for (fid, path, want) in [(6, "private", Ok(())), (7, "roots", Err(Errno::ACCESS))] {
+        client.walk(5, fid, &[path]).expect("to be seen");
+        let opened = client.call(&Request::Open { fid, mode: 0 }, |_| Some(()));
+        assert_eq!(opened, want, "{path}");
+    }
 }
 
 #[test]
@@ -442,4 +459,49 @@ fn mapped_models_have_nothing_to_check() {
         let refused = Export::open(dir.path(), &options(model, Squashed::Nobody)).map(drop);
         assert!(matches!(refused, Err(ExportError::EnforceMapped)));
     }
+}
+
+/// What a user has reached, and what he has opened, is his even after its descriptor was given back
+/// and permissions have changed; nothing else becomes his by that.
+#[test]
+fn descriptors_given_back_are_had_again_but_give_no_rights() {
+    if !is_root() {
+        eprintln!("not proven: only root can act for others");
+        return;
+    }
+    let budget = Budget::new(16);
+    let options = ExportOptions {
+        descriptors: Some(Arc::clone(&budget)),
+        ..options(SecurityModel::Passthrough, Squashed::Nobody)
+    };
+    let share = Share::with_options(&options, |root| {
+        fill(root);
+        for number in 0..100 {
+            file(root, &number.to_string(), 0o644, ANN, 0);
+        }
+    });
+    let mut client = users(&share);
+    client.walk(1, 10, &["closed", "inner"]).expect("hers");
+    client.walk(1, 11, &["private"]).expect("hers");
+    client.lopen(11, RDWR).expect("hers");
+    client.walk(2, 12, &["private"]).expect("to be seen");
+    put(&share.path("closed"), 0o000, 0, 0);
+    put(&share.path("private"), 0o000, 0, 0);
+    for number in 0..100 {
+        client
+            .walk(2, 100 + number, &[&number.to_string()])
+            .expect("to be seen");
+        client.lopen(100 + number, RDONLY).expect("for all");
+    }
+    assert!(budget.held() <= 16);
+    assert_eq!(client.read(11, 0, 100).expect("open still"), b"content");
+    client.write(11, 0, b"written").expect("open still");
+    client.getattr(10, 0x7ff).expect("reached already");
+    client.lopen(10, RDONLY).expect("for all who reach it");
+    assert_eq!(client.lopen(12, RDONLY).map(drop), Err(Errno::ACCESS));
+    for number in 0..100 {
+        let got = client.read(100 + number, 0, 100).expect("open still");
+        assert_eq!(got, b"content");
+    }
+    assert_eq!(share.read("private"), b"written");
 }

@@ -11,6 +11,7 @@ mod parse;
 
 pub use parse::{IdRule, IdRuleError};
 
+use std::os::fd::AsFd;
 use std::path::Path;
 
 use rustix::io::Errno;
@@ -146,7 +147,8 @@ impl Ids {
 impl Export {
     /// Checks that the guest can be shown whom the shared folder belongs to: it could not mount it.
     pub(super) fn check_owner(&self, path: &Path) -> std::result::Result<(), ExportError> {
-        let (Some(ids), Ok(mut stat)) = (&self.ids, sys::stat(self.root.fd())) else {
+        let stat = self.root.fd().and_then(|fd| sys::stat(fd.as_fd()));
+        let (Some(ids), Ok(mut stat)) = (&self.ids, stat) else {
             return Ok(());
         };
         let (complete, root) = (&self.ownership, &self.root);

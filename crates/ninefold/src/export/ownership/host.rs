@@ -1,6 +1,7 @@
 //! Objects that are on the host what they are for the client.
 
 use std::os::fd::AsFd;
+use std::sync::Arc;
 
 use rustix::fs::{self, AtFlags, FileType, Mode};
 use rustix::io::Errno;
@@ -18,16 +19,16 @@ pub(in crate::export) fn permissions(mode: u32) -> Mode {
 
 /// Marks the attributes as changed now. No call does just that: the mode is set to itself, because
 /// a chown to nobody would clear the set-id bits.
-pub(in crate::export) fn touch(node: &Node) -> Result<()> {
+pub(in crate::export) fn touch(node: &Arc<Node>) -> Result<()> {
     if node.file_type() == FileType::Symlink {
-        return sys::chown(node.fd(), None, None);
+        return sys::chown(node.fd()?.as_fd(), None, None);
     }
-    let stat = sys::stat(node.fd())?;
-    sys::chmod(node.fd(), permissions(stat.mode))
+    let stat = sys::stat(node.fd()?.as_fd())?;
+    sys::chmod(node.fd()?.as_fd(), permissions(stat.mode))
 }
 
 pub(super) fn create_file(at: At<'_>, flags: fs::OFlags, new: New) -> Result<MadeFile> {
-    let fd = sys::open_entry(at.0.fd(), at.1, flags, permissions(new.mode))?;
+    let fd = sys::open_entry(at.0.fd()?.as_fd(), at.1, flags, permissions(new.mode))?;
     let stat = sys::stat(fd.as_fd())?;
     Ok(MadeFile {
         fd,
@@ -37,8 +38,8 @@ pub(super) fn create_file(at: At<'_>, flags: fs::OFlags, new: New) -> Result<Mad
 }
 
 pub(super) fn make_dir((dir, name): At<'_>, new: New) -> Result<Stat> {
-    fs::mkdirat(dir.fd(), name.bytes(), permissions(new.mode))?;
-    sys::stat_entry(dir.fd(), name)
+    fs::mkdirat(dir.fd()?.as_fd(), name.bytes(), permissions(new.mode))?;
+    sys::stat_entry(dir.fd()?.as_fd(), name)
 }
 
 pub(super) fn make_node(
@@ -49,24 +50,29 @@ pub(super) fn make_node(
 ) -> Result<Stat> {
     let device = fs::makedev(major, minor);
     let mode = permissions(new.mode);
-    fs::mknodat(dir.fd(), name.bytes(), file_type, mode, device)?;
-    sys::stat_entry(dir.fd(), name)
+    fs::mknodat(dir.fd()?.as_fd(), name.bytes(), file_type, mode, device)?;
+    sys::stat_entry(dir.fd()?.as_fd(), name)
 }
 
 pub(super) fn make_symlink((dir, name): At<'_>, target: &[u8]) -> Result<Stat> {
-    fs::symlinkat(target, dir.fd(), name.bytes())?;
-    sys::stat_entry(dir.fd(), name)
+    fs::symlinkat(target, dir.fd()?.as_fd(), name.bytes())?;
+    sys::stat_entry(dir.fd()?.as_fd(), name)
 }
 
-pub(super) fn read_link(node: &Node, target: &mut [u8]) -> Result<usize> {
+pub(super) fn read_link(node: &Arc<Node>, target: &mut [u8]) -> Result<usize> {
     if node.file_type() != FileType::Symlink {
         return Err(Errno::INVAL);
     }
-    fs::readlinkat_raw(node.fd(), "", target)
+    fs::readlinkat_raw(node.fd()?.as_fd(), "", target)
 }
 
 pub(super) fn rename(from: At<'_>, to: At<'_>) -> Result<()> {
-    fs::renameat(from.0.fd(), from.1.bytes(), to.0.fd(), to.1.bytes())
+    fs::renameat(
+        from.0.fd()?.as_fd(),
+        from.1.bytes(),
+        to.0.fd()?.as_fd(),
+        to.1.bytes(),
+    )
 }
 
 pub(super) fn unlink((dir, name): At<'_>, directory: bool) -> Result<()> {
@@ -75,5 +81,5 @@ pub(super) fn unlink((dir, name): At<'_>, directory: bool) -> Result<()> {
     } else {
         AtFlags::empty()
     };
-    fs::unlinkat(dir.fd(), name.bytes(), flags)
+    fs::unlinkat(dir.fd()?.as_fd(), name.bytes(), flags)
 }

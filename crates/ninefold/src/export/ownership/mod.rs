@@ -13,8 +13,8 @@ mod stripes;
 pub(super) use host::{permissions, touch};
 
 use std::borrow::Cow;
-use std::os::fd::OwnedFd;
-use std::sync::RwLockReadGuard;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::{Arc, RwLockReadGuard};
 
 use ninefold_wire::Name;
 use rustix::fs::{FileType, OFlags};
@@ -77,7 +77,7 @@ pub(super) struct HostModes {
 }
 
 /// A directory and a name in it.
-pub(super) type At<'a> = (&'a Node, Name<'a>);
+pub(super) type At<'a> = (&'a Arc<Node>, Name<'a>);
 
 /// What is to be made.
 #[derive(Clone, Copy)]
@@ -110,22 +110,32 @@ pub(super) trait Ownership: Send + Sync {
     }
 
     /// Keeps the entries of a directory as they are.
-    fn steady(&self, _dir: &Node) -> Option<Steady<'_>> {
+    fn steady(&self, _dir: &Arc<Node>) -> Option<Steady<'_>> {
         None
     }
 
     /// Completes what the host says of an object that was found in its place just now.
-    fn found(&self, export: &Export, node: &Node, stat: &mut Stat) -> Result<()> {
+    fn found(&self, export: &Export, node: &Arc<Node>, stat: &mut Stat) -> Result<()> {
         self.complete(export, node, stat)
     }
 
     /// Completes what the host says of an object.
-    fn complete(&self, _export: &Export, _node: &Node, _stat: &mut Stat) -> Result<()> {
+    fn complete(&self, _export: &Export, _node: &Arc<Node>, _stat: &mut Stat) -> Result<()> {
         Ok(())
     }
 
+    /// Whether attributes are kept in files beside the objects.
+    fn has_metadata_files(&self) -> bool {
+        false
+    }
+
+    /// The file that keeps the attributes of the object with this name, open for reading.
+    fn find_metadata(&self, _at: At<'_>) -> Result<Option<OwnedFd>> {
+        Ok(None)
+    }
+
     /// What an object is for the client.
-    fn file_type(&self, _export: &Export, node: &Node) -> Result<FileType> {
+    fn file_type(&self, _export: &Export, node: &Arc<Node>) -> Result<FileType> {
         Ok(node.file_type())
     }
 
@@ -148,13 +158,13 @@ pub(super) trait Ownership: Send + Sync {
     fn make_symlink(&self, at: At<'_>, target: &[u8], owner: Owner) -> Result<Stat>;
 
     /// Reads a symbolic link.
-    fn read_link(&self, _export: &Export, node: &Node, target: &mut [u8]) -> Result<usize> {
+    fn read_link(&self, _export: &Export, node: &Arc<Node>, target: &mut [u8]) -> Result<usize> {
         host::read_link(node, target)
     }
 
     /// Gives an object, which is no directory, one more name.
-    fn link(&self, _export: &Export, node: &Node, to: At<'_>) -> Result<()> {
-        sys::link(node.fd(), to.0.fd(), to.1)
+    fn link(&self, _export: &Export, node: &Arc<Node>, to: At<'_>) -> Result<()> {
+        sys::link(node.fd()?.as_fd(), to.0.fd()?.as_fd(), to.1)
     }
 
     /// Moves an entry.
@@ -168,15 +178,15 @@ pub(super) trait Ownership: Send + Sync {
     }
 
     /// Sets the permission bits of what is no symbolic link.
-    fn chmod(&self, _export: &Export, node: &Node, mode: u32) -> Result<()> {
-        sys::chmod(node.fd(), permissions(mode))
+    fn chmod(&self, _export: &Export, node: &Arc<Node>, mode: u32) -> Result<()> {
+        sys::chmod(node.fd()?.as_fd(), permissions(mode))
     }
 
     /// Changes whom an object belongs to.
-    fn chown(&self, export: &Export, node: &Node, owner: Owner) -> Result<()>;
+    fn chown(&self, export: &Export, node: &Arc<Node>, owner: Owner) -> Result<()>;
 
     /// Called before the content of an open file is changed.
-    fn before_write(&self, _export: &Export, _node: &Node, _file: &OpenFile) -> Result<()> {
+    fn before_write(&self, _export: &Export, _node: &Arc<Node>, _file: &OpenFile) -> Result<()> {
         Ok(())
     }
 

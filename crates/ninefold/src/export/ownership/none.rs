@@ -6,6 +6,8 @@
 //! this model but answers EPERM.
 
 use std::borrow::Cow;
+use std::os::fd::AsFd;
+use std::sync::Arc;
 
 use rustix::fs::{FileType, OFlags};
 use rustix::io::Errno;
@@ -67,8 +69,8 @@ impl Ownership for None {
         host::make_symlink(at, target)
     }
 
-    fn chown(&self, _export: &Export, node: &Node, owner: Owner) -> Result<()> {
-        match sys::chown(node.fd(), owner.uid, owner.gid) {
+    fn chown(&self, _export: &Export, node: &Arc<Node>, owner: Owner) -> Result<()> {
+        match sys::chown(node.fd()?.as_fd(), owner.uid, owner.gid) {
             Err(Errno::PERM) => Ok(()),
             done => done,
         }

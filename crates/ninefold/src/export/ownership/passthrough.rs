@@ -1,6 +1,8 @@
 //! `passthrough`: owners, modes and special files are the host's own.
 
 use std::borrow::Cow;
+use std::os::fd::AsFd;
+use std::sync::Arc;
 
 use rustix::fs::{FileType, OFlags};
 
@@ -50,8 +52,8 @@ impl Ownership for Passthrough {
         host::make_symlink(at, target)
     }
 
-    fn chown(&self, _export: &Export, node: &Node, owner: Owner) -> Result<()> {
-        sys::chown(node.fd(), owner.uid, owner.gid)
+    fn chown(&self, _export: &Export, node: &Arc<Node>, owner: Owner) -> Result<()> {
+        sys::chown(node.fd()?.as_fd(), owner.uid, owner.gid)
     }
 
     fn xattr_host_name<'n>(&self, name: &'n [u8], _change: bool) -> Result<Cow<'n, [u8]>> {

@@ -1,6 +1,7 @@
 //! The regular files of the host that stand for what a mapped model does not make there.
 
 use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
 
 use rustix::fs::{FileType, OFlags};
 use rustix::io::{self, Errno};
@@ -31,7 +32,12 @@ pub(super) fn take_back(at: At<'_>, new: Attributes) {
 /// An empty file that did not exist.
 pub(super) fn make((dir, name): At<'_>, modes: HostModes) -> Result<OwnedFd> {
     let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL;
-    sys::open_entry(dir.fd(), name, flags, host::permissions(modes.file))
+    sys::open_entry(
+        dir.fd()?.as_fd(),
+        name,
+        flags,
+        host::permissions(modes.file),
+    )
 }
 
 /// A file that holds the target of a symbolic link.
@@ -57,14 +63,14 @@ pub(super) fn make_link(at: At<'_>, modes: HostModes, target: &[u8]) -> Result<O
 }
 
 /// The target that an object of this type holds.
-pub(super) fn read_link(node: &Node, file_type: FileType, target: &mut [u8]) -> Result<usize> {
+pub(super) fn read_link(node: &Arc<Node>, file_type: FileType, target: &mut [u8]) -> Result<usize> {
     if node.file_type() == FileType::Symlink {
         return host::read_link(node, target);
     }
     if file_type != FileType::Symlink || node.file_type() != FileType::RegularFile {
         return Err(Errno::INVAL);
     }
-    let fd = sys::reopen(node.fd(), OFlags::RDONLY | OFlags::NOCTTY)?;
+    let fd = sys::reopen(node.fd()?.as_fd(), OFlags::RDONLY | OFlags::NOCTTY)?;
     let size = sys::stat(fd.as_fd())?.size;
     if usize::try_from(size).map_or(true, |size| size > target.len()) {
         return Err(Errno::NAMETOOLONG);

@@ -1,7 +1,5 @@
 //! Tcreate.
 
-use std::sync::Arc;
-
 use ninefold_wire::flags::dm;
 use ninefold_wire::{Dialect, Name, Qid, Reply};
 use rustix::fs::FileType;
@@ -125,7 +123,7 @@ fn make_file(call: &Call<'_>, writer: Writer<'_>, dir: &Fid, new: &New<'_>) -> R
         new.mode,
         new.owner,
     )?;
-    let mut fid = Fid::new(Arc::new(node), dir.uid, State::File(file));
+    let mut fid = Fid::new(node, dir.uid, State::File(file));
     fid.remove_on_clunk = new.byte.removes();
     Ok((fid, call.qid(&stat)?))
 }

@@ -21,7 +21,12 @@ pub(super) struct About {
 }
 
 impl About {
-    pub(super) fn new(export: &Export, dialect: Dialect, node: &Node, stat: &Stat) -> Result<Self> {
+    pub(super) fn new(
+        export: &Export,
+        dialect: Dialect,
+        node: &Arc<Node>,
+        stat: &Stat,
+    ) -> Result<Self> {
         let extension = match dialect {
             Dialect::Legacy => Vec::new(),
             Dialect::Unix | Dialect::Linux => extension(export, node, stat)?,
@@ -72,7 +77,7 @@ fn seconds(time: Time) -> u32 {
 }
 
 /// What .u says of an object in words. The count of links is Linux's own idea, read by its client.
-fn extension(export: &Export, node: &Node, stat: &Stat) -> Result<Vec<u8>> {
+fn extension(export: &Export, node: &Arc<Node>, stat: &Stat) -> Result<Vec<u8>> {
     let (major, minor) = (fs::major(stat.rdev), fs::minor(stat.rdev));
     Ok(match stat.file_type() {
         FileType::Symlink => {

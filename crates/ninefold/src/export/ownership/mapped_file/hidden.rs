@@ -6,6 +6,7 @@
 //! object. For the same reason whoever has it open has it for as long as the object lives.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
 
 use ninefold_wire::Name;
 use rustix::fs::{self, AtFlags, Dir, FileType, Mode, OFlags};
@@ -56,7 +57,7 @@ pub(super) struct Slot<'a> {
 /// The metadata file of an entry, for reading; nothing when it has none or none that can be one.
 pub(super) fn find((dir, name): At<'_>) -> Result<Option<OwnedFd>> {
     found(sys::open_entry_in(
-        dir.fd(),
+        dir.fd()?.as_fd(),
         own_name(DIR)?,
         name,
         OFlags::PATH,
@@ -64,9 +65,9 @@ pub(super) fn find((dir, name): At<'_>) -> Result<Option<OwnedFd>> {
 }
 
 /// The same of the export's root.
-pub(super) fn find_root(root: &Node) -> Result<Option<OwnedFd>> {
+pub(super) fn find_root(root: &Arc<Node>) -> Result<Option<OwnedFd>> {
     found(sys::open_entry(
-        root.fd(),
+        root.fd()?.as_fd(),
         own_name(ROOT)?,
         OFlags::PATH,
         Mode::empty(),
@@ -91,7 +92,7 @@ fn found(named: Result<OwnedFd>) -> Result<Option<OwnedFd>> {
 /// The metadata file of an entry, to be moved: it need not be readable, but it has to be known
 /// whether there is one.
 pub(super) fn find_to_move((dir, name): At<'_>) -> Result<Option<OwnedFd>> {
-    match sys::open_entry_in(dir.fd(), own_name(DIR)?, name, OFlags::PATH) {
+    match sys::open_entry_in(dir.fd()?.as_fd(), own_name(DIR)?, name, OFlags::PATH) {
         Ok(fd) => match sys::stat(fd.as_fd())?.file_type() {
             FileType::RegularFile => Ok(Some(fd)),
             // Nothing that could take its place, or go with the entry, would be metadata.
@@ -108,11 +109,11 @@ impl<'a> Slot<'a> {
     pub(super) fn make((dir, name): At<'a>) -> Result<Self> {
         let open = || {
             let flags = OFlags::PATH | OFlags::DIRECTORY;
-            sys::open_entry(dir.fd(), own_name(DIR)?, flags, Mode::empty())
+            sys::open_entry(dir.fd()?.as_fd(), own_name(DIR)?, flags, Mode::empty())
         };
         let dir = match open() {
             Err(Errno::NOENT) => {
-                match fs::mkdirat(dir.fd(), DIR, DIR_MODE) {
+                match fs::mkdirat(dir.fd()?.as_fd(), DIR, DIR_MODE) {
                     Ok(()) | Err(Errno::EXIST) => {}
                     Err(errno) => return Err(errno),
                 }
@@ -124,9 +125,9 @@ impl<'a> Slot<'a> {
     }
 
     /// Where the metadata of the export's root belongs.
-    pub(super) fn of_root(root: &Node) -> Result<Self> {
+    pub(super) fn of_root(root: &Arc<Node>) -> Result<Self> {
         Ok(Self {
-            dir: sys::reopen(root.fd(), OFlags::PATH | OFlags::DIRECTORY)?,
+            dir: sys::reopen(root.fd()?.as_fd(), OFlags::PATH | OFlags::DIRECTORY)?,
             name: own_name(ROOT)?,
         })
     }
@@ -205,7 +206,7 @@ impl<'a> Slot<'a> {
 /// Removes the metadata of an entry, if there is any.
 pub(super) fn remove((dir, name): At<'_>) -> Result<()> {
     let flags = OFlags::PATH | OFlags::DIRECTORY;
-    match sys::open_entry(dir.fd(), own_name(DIR)?, flags, Mode::empty()) {
+    match sys::open_entry(dir.fd()?.as_fd(), own_name(DIR)?, flags, Mode::empty()) {
         Ok(dir) => match (Slot { dir, name }).remove() {
             Err(Errno::NOENT) => Ok(()),
             done => done,
@@ -283,8 +284,8 @@ fn write_all(file: &OwnedFd, text: &[u8]) -> Result<()> {
 }
 
 /// Whether the directory has a hidden directory, which counts as one of its links.
-pub(super) fn has_dir(dir: &Node) -> Result<bool> {
-    match sys::stat_entry(dir.fd(), own_name(DIR)?) {
+pub(super) fn has_dir(dir: &Arc<Node>) -> Result<bool> {
+    match sys::stat_entry(dir.fd()?.as_fd(), own_name(DIR)?) {
         Ok(stat) => Ok(stat.file_type() == FileType::Directory),
         Err(_) => Ok(false),
     }
@@ -294,7 +295,7 @@ pub(super) fn has_dir(dir: &Node) -> Result<bool> {
 /// the hidden directory with metadata that nothing has any more. Returns whether it was that.
 pub(super) fn clear(at: At<'_>) -> Result<bool> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY;
-    let dir = sys::open_entry(at.0.fd(), at.1, flags, Mode::empty())?;
+    let dir = sys::open_entry(at.0.fd()?.as_fd(), at.1, flags, Mode::empty())?;
     let mut own = Vec::new();
     for entry in Dir::read_from(&dir)? {
         match entry?.file_name().to_bytes() {

@@ -20,6 +20,7 @@ use rustix::io::Errno;
 use super::attributes::{self, Attributes, SetIdCount};
 use super::stripes::Stripes;
 use super::{At, HostModes, MadeFile, New, Owner, Ownership, Steady, host, placeholder, same_name};
+use crate::export::budget::Descriptor;
 use crate::export::{Export, Node, OpenFile};
 use crate::sys::{self, Result, Stat, XattrTarget};
 
@@ -48,14 +49,16 @@ impl MappedFile {
     }
 
     /// The metadata of an object, wherever it is now.
-    fn metadata(&self, export: &Export, node: &Node) -> Result<Option<Arc<OwnedFd>>> {
-        if let Some(known) = node.metadata() {
+    fn metadata(&self, export: &Export, node: &Arc<Node>) -> Result<Option<Arc<Descriptor>>> {
+        if let Some(known) = node.metadata()? {
             return Ok(Some(known));
         }
         let found = if node.id() == export.root().id() {
             hidden::find_root(node)?
         } else {
             match export.locate(node) {
+                Err(Errno::NOENT) => return Ok(node.last_metadata()),
+                Err(errno) => return Err(errno),
                 Ok(place) => {
                     let _steady = self.entries.look(place.parent().id());
                     // Moved since: looked for once more with the next question.
@@ -65,19 +68,22 @@ impl MappedFile {
                         None
                     }
                 }
-                Err(Errno::NOENT) => None,
-                Err(errno) => return Err(errno),
             }
         };
-        Ok(found.map(|fd| node.keep_metadata(fd)))
+        Ok(found.map(|fd| keep(node, fd)))
     }
 
-    fn kept(&self, metadata: &OwnedFd, node: &Node) -> Result<Attributes> {
+    fn kept(&self, metadata: &Descriptor, node: &Arc<Node>) -> Result<Attributes> {
         let _steady = self.objects.look(node.id());
         hidden::read(metadata.as_fd())
     }
 
-    fn overlay(&self, metadata: Option<&OwnedFd>, node: &Node, stat: &mut Stat) -> Result<()> {
+    fn overlay(
+        &self,
+        metadata: Option<&Descriptor>,
+        node: &Arc<Node>,
+        stat: &mut Stat,
+    ) -> Result<()> {
         if let Some(metadata) = metadata {
             self.kept(metadata, node)?.overlay(stat);
         }
@@ -90,7 +96,7 @@ impl MappedFile {
     fn change(
         &self,
         export: &Export,
-        node: &Node,
+        node: &Arc<Node>,
         edit: impl Fn(&Stat) -> Attributes,
     ) -> Result<()> {
         self.set_ids.note(self.store(export, node, edit)?);
@@ -104,7 +110,7 @@ impl MappedFile {
     fn store(
         &self,
         export: &Export,
-        node: &Node,
+        node: &Arc<Node>,
         edit: impl Fn(&Stat) -> Attributes,
     ) -> Result<Attributes> {
         for _ in 0..ATTEMPTS {
@@ -115,7 +121,7 @@ impl MappedFile {
                 }
                 return self.rewrite(node, &metadata, edit);
             }
-            let new = edit(&sys::stat(node.fd())?);
+            let new = edit(&sys::stat(node.fd()?.as_fd())?);
             if self.begin(export, node, new)? {
                 return Ok(new);
             }
@@ -125,12 +131,20 @@ impl MappedFile {
 
     /// The metadata of an object that is about to get one more name. Where it had none it gets
     /// some, if that can be: a change by one name has to be seen by the other.
-    fn metadata_to_share(&self, export: &Export, node: &Node) -> Result<Option<Arc<OwnedFd>>> {
+    fn metadata_to_share(
+        &self,
+        export: &Export,
+        node: &Arc<Node>,
+    ) -> Result<Option<Arc<Descriptor>>> {
         let known = self.metadata(export, node)?;
         if known.is_some() {
             return Ok(known);
         }
-        match self.begin(export, node, hidden::of_host(&sys::stat(node.fd())?)) {
+        match self.begin(
+            export,
+            node,
+            hidden::of_host(&sys::stat(node.fd()?.as_fd())?),
+        ) {
             Ok(_) => self.metadata(export, node),
             // A directory of the host's own, in which this server may not write.
             Err(_) => Ok(None),
@@ -139,12 +153,12 @@ impl MappedFile {
 
     fn rewrite(
         &self,
-        node: &Node,
-        metadata: &OwnedFd,
+        node: &Arc<Node>,
+        metadata: &Descriptor,
         edit: impl Fn(&Stat) -> Attributes,
     ) -> Result<Attributes> {
         let _changing = self.objects.change(node.id());
-        let mut stat = sys::stat(node.fd())?;
+        let mut stat = sys::stat(node.fd()?.as_fd())?;
         let old = hidden::read(metadata.as_fd())?;
         old.overlay(&mut stat);
         let new = edit(&stat).or(old);
@@ -154,29 +168,29 @@ impl MappedFile {
 
     /// Makes the metadata of an object that has none. False when somebody made it, or moved the
     /// object, meanwhile.
-    fn begin(&self, export: &Export, node: &Node, new: Attributes) -> Result<bool> {
+    fn begin(&self, export: &Export, node: &Arc<Node>, new: Attributes) -> Result<bool> {
         if node.id() == export.root().id() {
             let _changing = self.entries.change(node.id());
             if hidden::find_root(node)?.is_some() {
                 return Ok(false);
             }
-            node.keep_metadata(hidden::Slot::of_root(node)?.write_first(new)?);
+            keep(node, hidden::Slot::of_root(node)?.write_first(new)?);
             return Ok(true);
         }
         let place = match export.locate(node) {
             Ok(place) => place,
             Err(Errno::NOENT) => {
-                node.keep_metadata(hidden::nameless(new)?);
+                keep(node, hidden::nameless(new)?);
                 return Ok(true);
             }
             Err(errno) => return Err(errno),
         };
-        let at = (place.parent().as_ref(), place.name()?);
+        let at = (place.parent(), place.name()?);
         let _changing = self.entries.change(at.0.id());
         if !place.names(node)? || hidden::find(at)?.is_some() {
             return Ok(false);
         }
-        node.keep_metadata(hidden::Slot::make(at)?.write_first(new)?);
+        keep(node, hidden::Slot::make(at)?.write_first(new)?);
         Ok(true)
     }
 
@@ -184,7 +198,7 @@ impl MappedFile {
     fn complete_new(&self, at: At<'_>, new: Attributes) -> Result<(OwnedFd, Stat)> {
         let kept = hidden::Slot::make(at).and_then(|slot| slot.write_new(new));
         let done = kept.and_then(|metadata| {
-            let mut stat = sys::stat_entry(at.0.fd(), at.1)?;
+            let mut stat = sys::stat_entry(at.0.fd()?.as_fd(), at.1)?;
             new.overlay(&mut stat);
             Ok((metadata, stat))
         });
@@ -205,25 +219,33 @@ impl Ownership for MappedFile {
         placeholder::entry_type(host)
     }
 
-    fn steady(&self, dir: &Node) -> Option<Steady<'_>> {
+    fn steady(&self, dir: &Arc<Node>) -> Option<Steady<'_>> {
         Some(self.entries.look(dir.id()))
     }
 
-    fn found(&self, _export: &Export, node: &Node, stat: &mut Stat) -> Result<()> {
+    fn has_metadata_files(&self) -> bool {
+        true
+    }
+
+    fn find_metadata(&self, at: At<'_>) -> Result<Option<OwnedFd>> {
+        hidden::find(at)
+    }
+
+    fn found(&self, _export: &Export, node: &Arc<Node>, stat: &mut Stat) -> Result<()> {
         let metadata = match node.place() {
             Some(place) => hidden::find((place.parent(), place.name()?))?,
             None => None,
         };
-        let metadata = metadata.map(|fd| node.keep_metadata(fd));
+        let metadata = metadata.map(|fd| keep(node, fd));
         self.overlay(metadata.as_deref(), node, stat)
     }
 
-    fn complete(&self, export: &Export, node: &Node, stat: &mut Stat) -> Result<()> {
+    fn complete(&self, export: &Export, node: &Arc<Node>, stat: &mut Stat) -> Result<()> {
         let metadata = self.metadata(export, node)?;
         self.overlay(metadata.as_deref(), node, stat)
     }
 
-    fn file_type(&self, export: &Export, node: &Node) -> Result<FileType> {
+    fn file_type(&self, export: &Export, node: &Arc<Node>) -> Result<FileType> {
         if node.file_type() != FileType::RegularFile {
             return Ok(node.file_type());
         }
@@ -235,7 +257,12 @@ impl Ownership for MappedFile {
 
     fn create_file(&self, at: At<'_>, flags: OFlags, new: New) -> Result<MadeFile> {
         let _making = self.entries.change(at.0.id());
-        let fd = sys::open_entry(at.0.fd(), at.1, flags, host::permissions(self.modes.file))?;
+        let fd = sys::open_entry(
+            at.0.fd()?.as_fd(),
+            at.1,
+            flags,
+            host::permissions(self.modes.file),
+        )?;
         let new = Attributes::new(new.owner, FileType::RegularFile, new.mode, None);
         let (metadata, stat) = self.complete_new(at, new)?;
         Ok(MadeFile {
@@ -247,7 +274,11 @@ impl Ownership for MappedFile {
 
     fn make_dir(&self, at: At<'_>, new: New) -> Result<Stat> {
         let _making = self.entries.change(at.0.id());
-        fs::mkdirat(at.0.fd(), at.1.bytes(), host::permissions(self.modes.dir))?;
+        fs::mkdirat(
+            at.0.fd()?.as_fd(),
+            at.1.bytes(),
+            host::permissions(self.modes.dir),
+        )?;
         let new = Attributes::new(new.owner, FileType::Directory, new.mode, None);
         Ok(self.complete_new(at, new)?.1)
     }
@@ -280,18 +311,18 @@ impl Ownership for MappedFile {
         Ok(self.complete_new(at, new)?.1)
     }
 
-    fn read_link(&self, export: &Export, node: &Node, target: &mut [u8]) -> Result<usize> {
+    fn read_link(&self, export: &Export, node: &Arc<Node>, target: &mut [u8]) -> Result<usize> {
         placeholder::read_link(node, self.file_type(export, node)?, target)
     }
 
-    fn link(&self, export: &Export, node: &Node, to: At<'_>) -> Result<()> {
+    fn link(&self, export: &Export, node: &Arc<Node>, to: At<'_>) -> Result<()> {
         let metadata = self.metadata_to_share(export, node)?;
         let _linking = self.entries.change(to.0.id());
         moves::link(node, metadata.as_deref(), to)
     }
 
     fn rename(&self, from: At<'_>, to: At<'_>) -> Result<()> {
-        let replaced = match sys::stat_entry(to.0.fd(), to.1) {
+        let replaced = match sys::stat_entry(to.0.fd()?.as_fd(), to.1) {
             Ok(stat) => stat.id,
             // Nothing is: one lock less.
             Err(Errno::NOENT) => to.0.id(),
@@ -302,25 +333,25 @@ impl Ownership for MappedFile {
     }
 
     fn unlink(&self, at: At<'_>, directory: bool) -> Result<()> {
-        let removed = sys::stat_entry(at.0.fd(), at.1)?.id;
+        let removed = sys::stat_entry(at.0.fd()?.as_fd(), at.1)?.id;
         let _removing = self.entries.change_all(&[at.0.id(), removed]);
         moves::unlink(at, directory, removed)
     }
 
-    fn chmod(&self, export: &Export, node: &Node, mode: u32) -> Result<()> {
+    fn chmod(&self, export: &Export, node: &Arc<Node>, mode: u32) -> Result<()> {
         self.change(export, node, |now| attributes::new_mode(now, mode))
     }
 
-    fn chown(&self, export: &Export, node: &Node, owner: Owner) -> Result<()> {
+    fn chown(&self, export: &Export, node: &Arc<Node>, owner: Owner) -> Result<()> {
         if owner.uid == Some(u32::MAX) || owner.gid == Some(u32::MAX) {
             return Err(Errno::OVERFLOW);
         }
         self.change(export, node, |now| attributes::new_owner(now, owner))
     }
 
-    fn before_write(&self, export: &Export, node: &Node, file: &OpenFile) -> Result<()> {
+    fn before_write(&self, export: &Export, node: &Arc<Node>, file: &OpenFile) -> Result<()> {
         if self.set_ids.may_have_risen(file) {
-            let mut stat = sys::stat(node.fd())?;
+            let mut stat = sys::stat(node.fd()?.as_fd())?;
             self.complete(export, node, &mut stat)?;
             if attributes::without_set_id(&stat).mode.is_some() {
                 self.change(export, node, attributes::without_set_id)?;
@@ -338,8 +369,14 @@ impl Ownership for MappedFile {
     }
 }
 
+/// Has the node hold its object's metadata file. It is what the security model costs in descriptors, so
+/// that it counts, but is not refused.
+fn keep(node: &Node, metadata: OwnedFd) -> Arc<Descriptor> {
+    node.keep_metadata(Descriptor::of_house(metadata, node.keeper()))
+}
+
 /// Whether the host has removed or replaced the metadata file of an object that still has a name.
-fn is_lost(export: &Export, node: &Node, metadata: &OwnedFd) -> Result<bool> {
+fn is_lost(export: &Export, node: &Arc<Node>, metadata: &Descriptor) -> Result<bool> {
     if sys::stat(metadata.as_fd())?.nlink > 0 {
         return Ok(false);
     }

@@ -4,17 +4,19 @@
 //! first where nothing is lost by that, and what was done is taken back when the rest fails.
 
 use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
 
 use rustix::io::Errno;
 
 use super::super::{At, host};
 use super::hidden::{self, Slot};
 use crate::export::Node;
+use crate::export::budget::Descriptor;
 use crate::sys::{self, FileId, Result, Stat};
 
 /// Gives an object one more name, and its metadata the same.
-pub(super) fn link(node: &Node, metadata: Option<&OwnedFd>, to: At<'_>) -> Result<()> {
-    sys::link(node.fd(), to.0.fd(), to.1)?;
+pub(super) fn link(node: &Arc<Node>, metadata: Option<&Descriptor>, to: At<'_>) -> Result<()> {
+    sys::link(node.fd()?.as_fd(), to.0.fd()?.as_fd(), to.1)?;
     let linked = match metadata {
         Some(metadata) => link_metadata(metadata, to),
         // What an earlier object of that name left behind is not this one's.
@@ -26,7 +28,7 @@ pub(super) fn link(node: &Node, metadata: Option<&OwnedFd>, to: At<'_>) -> Resul
     linked
 }
 
-fn link_metadata(metadata: &OwnedFd, to: At<'_>) -> Result<()> {
+fn link_metadata(metadata: &Descriptor, to: At<'_>) -> Result<()> {
     let slot = Slot::make(to)?;
     match slot.link(metadata.as_fd()) {
         // The host has removed it, or the file system has no links: then a file of its own.
@@ -53,7 +55,7 @@ pub(super) fn unlink(at: At<'_>, directory: bool, known: FileId) -> Result<()> {
 
 /// Clears a directory in the way, if it is the one that is locked and empty for the client.
 fn clear(at: At<'_>, known: FileId, errno: Errno) -> Result<()> {
-    let is_known = sys::stat_entry(at.0.fd(), at.1)?.id == known;
+    let is_known = sys::stat_entry(at.0.fd()?.as_fd(), at.1)?.id == known;
     if is_known && hidden::clear(at)? {
         Ok(())
     } else {
@@ -63,8 +65,8 @@ fn clear(at: At<'_>, known: FileId, errno: Errno) -> Result<()> {
 
 /// Moves an entry, and its metadata in the place of the replaced object's.
 pub(super) fn rename(from: At<'_>, to: At<'_>, replaced: FileId) -> Result<()> {
-    let moved = sys::stat_entry(from.0.fd(), from.1)?;
-    let target = match sys::stat_entry(to.0.fd(), to.1) {
+    let moved = sys::stat_entry(from.0.fd()?.as_fd(), from.1)?;
+    let target = match sys::stat_entry(to.0.fd()?.as_fd(), to.1) {
         Ok(target) => Some(target.id),
         Err(Errno::NOENT) => None,
         Err(errno) => return Err(errno),

@@ -8,6 +8,7 @@ mod names;
 
 use std::borrow::Cow;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
 
 use rustix::fs::{self, FileType, Mode, OFlags, XattrFlags};
 use rustix::io::Errno;
@@ -58,9 +59,9 @@ impl MappedXattr {
         }
     }
 
-    fn change(&self, node: &Node, edit: impl FnOnce(&Stat) -> Attributes) -> Result<()> {
+    fn change(&self, node: &Arc<Node>, edit: impl FnOnce(&Stat) -> Attributes) -> Result<()> {
         let _changing = self.objects.change(node.id());
-        let mut stat = sys::stat(node.fd())?;
+        let mut stat = sys::stat(node.fd()?.as_fd())?;
         // Nothing is built on what could not be read.
         let old = read_all(node)?;
         old.overlay(&mut stat);
@@ -80,16 +81,16 @@ impl Ownership for MappedXattr {
         placeholder::entry_type(host)
     }
 
-    fn steady(&self, dir: &Node) -> Option<Steady<'_>> {
+    fn steady(&self, dir: &Arc<Node>) -> Option<Steady<'_>> {
         Some(self.entries.look(dir.id()))
     }
 
-    fn complete(&self, _export: &Export, node: &Node, stat: &mut Stat) -> Result<()> {
+    fn complete(&self, _export: &Export, node: &Arc<Node>, stat: &mut Stat) -> Result<()> {
         read(node)?.overlay(stat);
         Ok(())
     }
 
-    fn file_type(&self, _export: &Export, node: &Node) -> Result<FileType> {
+    fn file_type(&self, _export: &Export, node: &Arc<Node>) -> Result<FileType> {
         if node.file_type() != FileType::RegularFile {
             return Ok(node.file_type());
         }
@@ -98,7 +99,12 @@ impl Ownership for MappedXattr {
 
     fn create_file(&self, at: At<'_>, flags: OFlags, new: New) -> Result<MadeFile> {
         let _making = self.entries.change(at.0.id());
-        let fd = sys::open_entry(at.0.fd(), at.1, flags, host::permissions(self.modes.file))?;
+        let fd = sys::open_entry(
+            at.0.fd()?.as_fd(),
+            at.1,
+            flags,
+            host::permissions(self.modes.file),
+        )?;
         let new = Attributes::new(new.owner, FileType::RegularFile, new.mode, None);
         let stat = self.complete_new(at, fd.as_fd(), new)?;
         Ok(MadeFile {
@@ -111,10 +117,14 @@ impl Ownership for MappedXattr {
     fn make_dir(&self, at: At<'_>, new: New) -> Result<Stat> {
         let _making = self.entries.change(at.0.id());
         let (dir, name) = at;
-        fs::mkdirat(dir.fd(), name.bytes(), host::permissions(self.modes.dir))?;
+        fs::mkdirat(
+            dir.fd()?.as_fd(),
+            name.bytes(),
+            host::permissions(self.modes.dir),
+        )?;
         let flags = OFlags::RDONLY | OFlags::DIRECTORY;
         let new = Attributes::new(new.owner, FileType::Directory, new.mode, None);
-        match sys::open_entry(dir.fd(), name, flags, Mode::empty()) {
+        match sys::open_entry(dir.fd()?.as_fd(), name, flags, Mode::empty()) {
             Ok(fd) => self.complete_new(at, fd.as_fd(), new),
             Err(errno) => {
                 let _ = host::unlink(at, true);
@@ -144,19 +154,19 @@ impl Ownership for MappedXattr {
         self.complete_new(at, fd.as_fd(), new)
     }
 
-    fn read_link(&self, export: &Export, node: &Node, target: &mut [u8]) -> Result<usize> {
+    fn read_link(&self, export: &Export, node: &Arc<Node>, target: &mut [u8]) -> Result<usize> {
         placeholder::read_link(node, self.file_type(export, node)?, target)
     }
 
-    fn chmod(&self, _export: &Export, node: &Node, mode: u32) -> Result<()> {
+    fn chmod(&self, _export: &Export, node: &Arc<Node>, mode: u32) -> Result<()> {
         self.change(node, |now| attributes::new_mode(now, mode))
     }
 
-    fn chown(&self, _export: &Export, node: &Node, owner: Owner) -> Result<()> {
+    fn chown(&self, _export: &Export, node: &Arc<Node>, owner: Owner) -> Result<()> {
         self.change(node, |now| attributes::new_owner(now, owner))
     }
 
-    fn before_write(&self, _export: &Export, node: &Node, file: &OpenFile) -> Result<()> {
+    fn before_write(&self, _export: &Export, node: &Arc<Node>, file: &OpenFile) -> Result<()> {
         if self.set_ids.may_have_risen(file) {
             self.change(node, attributes::without_set_id)?;
         }
@@ -174,22 +184,22 @@ impl Ownership for MappedXattr {
 
 /// Runs `act` on the quickest way to the attributes: several calls on an open file cost less than
 /// each of them through `/proc`, the opening included.
-fn with_target<T>(node: &Node, act: impl FnOnce(XattrTarget<'_>) -> Result<T>) -> Result<T> {
-    if node.is_open() {
-        return act(XattrTarget::Open(node.fd()));
+fn with_target<T>(node: &Arc<Node>, act: impl FnOnce(XattrTarget<'_>) -> Result<T>) -> Result<T> {
+    if let Some(fd) = node.open_fd() {
+        return act(XattrTarget::Open(fd.as_fd()));
     }
     match open(node) {
         Ok(fd) => act(XattrTarget::Open(fd.as_fd())),
-        Err(_) => act(XattrTarget::Named(node.fd())),
+        Err(_) => act(XattrTarget::Named(node.fd()?.as_fd())),
     }
 }
 
-fn open(node: &Node) -> Result<OwnedFd> {
+fn open(node: &Arc<Node>) -> Result<OwnedFd> {
     if !carries(node.file_type()) {
         return Err(Errno::INVAL);
     }
     sys::reopen(
-        node.fd(),
+        node.fd()?.as_fd(),
         OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY,
     )
 }
@@ -201,14 +211,14 @@ fn carries(host: FileType) -> bool {
 
 /// The attributes to show. Those of the host's files that this server may not read are as the host
 /// shows them.
-fn read(node: &Node) -> Result<Attributes> {
+fn read(node: &Arc<Node>) -> Result<Attributes> {
     match read_all(node) {
         Err(Errno::ACCESS | Errno::PERM) => Ok(Attributes::default()),
         done => done,
     }
 }
 
-fn read_all(node: &Node) -> Result<Attributes> {
+fn read_all(node: &Arc<Node>) -> Result<Attributes> {
     if !carries(node.file_type()) {
         return Ok(Attributes::default());
     }

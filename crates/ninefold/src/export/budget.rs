@@ -1,0 +1,282 @@
+//! Descriptors as a budget: how many there are, who holds them, and who gives some back.
+//!
+//! A client may know far more objects than a process may have descriptors. What is held for one is
+//! therefore given back when others need it, oldest first and not lately used, and found again
+//! later: see [`Parkable`]. Nothing here knows what is held.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, Weak};
+
+use rustix::io::Errno;
+
+use crate::locked;
+use crate::sys::{self, Result, identity};
+
+/// Most descriptors given back at once: one look for them serves several requests.
+const BATCH_MAX: usize = 32;
+
+/// How often a request tries again when others are quicker.
+const ATTEMPTS: usize = 8;
+
+/// Descriptors of the process that are not for objects: one in so many, and no less than
+/// [`RESERVE_MIN`]. They are for connections and for what a request opens only while it runs.
+const RESERVE_PART: usize = 4;
+const RESERVE_MIN: usize = 64;
+const RESERVE_MAX: usize = 20_480;
+
+/// What became of an attempt to give a descriptor back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Parked {
+    /// It is given back, or was already.
+    Yes,
+    /// It is in use, or was a moment ago: to be asked again later.
+    Later,
+    /// What it is of could not be found again: not to be asked before its next use.
+    Never,
+}
+
+/// What holds a descriptor and can do without for a time.
+pub(super) trait Parkable: Send + Sync {
+    /// Gives the descriptor back if what it is of can be found again.
+    fn park(&self) -> Parked;
+}
+
+/// The descriptors that all exports of a process may use together.
+pub struct Budget {
+    max: usize,
+    held: AtomicUsize,
+    keepers: Mutex<Vec<Weak<Keeper>>>,
+}
+
+impl fmt::Debug for Budget {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} of {} descriptors", self.held(), self.max)
+    }
+}
+
+impl Budget {
+    /// So many descriptors, at least 16.
+    #[must_use]
+    pub fn new(max: usize) -> Arc<Self> {
+        Arc::new(Self {
+            max: max.max(16),
+            held: AtomicUsize::new(0),
+            keepers: Mutex::default(),
+        })
+    }
+
+    /// The one of the process: RLIMIT_NOFILE as it is at the first call, less a reserve of a
+    /// quarter (64 to 20,480).
+    #[must_use]
+    pub fn of_process() -> Arc<Self> {
+        static PROCESS: OnceLock<Arc<Budget>> = OnceLock::new();
+        Arc::clone(PROCESS.get_or_init(|| {
+            let limit = usize::try_from(sys::descriptor_limit()).unwrap_or(usize::MAX);
+            let reserve = (limit / RESERVE_PART).clamp(RESERVE_MIN, RESERVE_MAX);
+            Self::new(limit.saturating_sub(reserve))
+        }))
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn max(&self) -> usize {
+        self.max
+    }
+
+    /// How many are held now.
+    #[must_use]
+    pub fn held(&self) -> usize {
+        self.held.load(Ordering::Relaxed)
+    }
+
+    /// Whether so many are held that some may soon be given back.
+    pub(super) fn is_short(&self) -> bool {
+        self.held() > self.max / 2
+    }
+
+    /// Has those who hold the most give some back. False when nobody can.
+    fn make_room(&self) -> bool {
+        let mut keepers: Vec<_> = {
+            let mut known = locked(&self.keepers);
+            known.retain(|keeper| keeper.strong_count() > 0);
+            known.iter().filter_map(Weak::upgrade).collect()
+        };
+        keepers.sort_by_cached_key(|keeper| std::cmp::Reverse(keeper.held()));
+        keepers.iter().any(|keeper| keeper.park(self.batch()) > 0)
+    }
+
+    fn batch(&self) -> usize {
+        (self.max / 8).clamp(1, BATCH_MAX)
+    }
+}
+
+/// What one client holds of a budget.
+pub struct Keeper {
+    budget: Arc<Budget>,
+    held: AtomicUsize,
+    /// What may be given back, oldest first; some of it gone or given back since.
+    idle: Mutex<VecDeque<Weak<dyn Parkable>>>,
+}
+
+impl Keeper {
+    pub(super) fn new(budget: &Arc<Budget>) -> Arc<Self> {
+        let keeper = Arc::new(Self {
+            budget: Arc::clone(budget),
+            held: AtomicUsize::new(0),
+            idle: Mutex::default(),
+        });
+        locked(&budget.keepers).push(Arc::downgrade(&keeper));
+        keeper
+    }
+
+    fn held(&self) -> usize {
+        self.held.load(Ordering::Relaxed)
+    }
+
+    /// Whether others are left enough: a client may hold three quarters of what others do not.
+    fn is_fair(&self) -> bool {
+        let held = self.held();
+        let others = self.budget.held().saturating_sub(held);
+        held <= self.budget.max.saturating_sub(others) / 4 * 3 + 1
+    }
+
+    /// A place in the budget for one descriptor.
+    ///
+    /// # Errors
+    /// EMFILE when this client holds its share, ENFILE when all clients together hold all there
+    /// are, and none of it can be given back.
+    fn permit(self: &Arc<Self>) -> Result<Permit> {
+        let mut refused = Errno::NFILE;
+        for _ in 0..ATTEMPTS {
+            let permit = Permit::new(self);
+            let is_fair = self.is_fair();
+            if is_fair && self.budget.held() <= self.budget.max {
+                return Ok(permit);
+            }
+            drop(permit);
+            // What is given back is anybody's.
+            let has_room = identity::as_server(|| {
+                Ok(if is_fair {
+                    self.budget.make_room()
+                } else {
+                    self.park(self.budget.batch()) > 0
+                })
+            })?;
+            refused = if is_fair { Errno::NFILE } else { Errno::MFILE };
+            if !has_room {
+                break;
+            }
+        }
+        Err(refused)
+    }
+
+    /// Runs what opens a descriptor that will be held. `call` is run twice when the process has none left
+    /// although the budget has: others in the process use some too.
+    ///
+    /// # Errors
+    /// Those of `call`; EMFILE and ENFILE when there is none to be had.
+    pub(super) fn holding<T>(
+        self: &Arc<Self>,
+        call: impl Fn() -> Result<T>,
+    ) -> Result<(T, Permit)> {
+        let permit = self.permit()?;
+        let made = match call() {
+            Err(Errno::MFILE | Errno::NFILE)
+                if identity::as_server(|| Ok(self.budget.make_room()))? =>
+            {
+                call()
+            }
+            made => made,
+        };
+        Ok((made?, permit))
+    }
+
+    /// A descriptor that will be held.
+    ///
+    /// # Errors
+    /// As [`Keeper::holding`].
+    pub(super) fn open(
+        self: &Arc<Self>,
+        call: impl Fn() -> Result<OwnedFd>,
+    ) -> Result<Arc<Descriptor>> {
+        let (fd, permit) = self.holding(call)?;
+        Ok(Descriptor::new(fd, permit))
+    }
+
+    /// From now on this may be asked to give its descriptor back.
+    pub(super) fn offer(&self, holds: Weak<dyn Parkable>) {
+        let mut idle = locked(&self.idle);
+        if idle.len() > 2 * self.held() + 64 {
+            idle.retain(|known| known.strong_count() > 0);
+        }
+        idle.push_back(holds);
+    }
+
+    /// Gives back up to `wanted` descriptors; returns how many.
+    fn park(&self, wanted: usize) -> usize {
+        let mut parked = 0;
+        // Each is asked twice at most: the first time it may say that it was used lately.
+        let tries = locked(&self.idle).len() * 2;
+        for _ in 0..tries {
+            let Some(next) = locked(&self.idle).pop_front() else {
+                break;
+            };
+            match next.upgrade().map(|holds| holds.park()) {
+                Some(Parked::Yes) => parked += 1,
+                Some(Parked::Later) => locked(&self.idle).push_back(next),
+                Some(Parked::Never) | None => {}
+            }
+            if parked == wanted {
+                break;
+            }
+        }
+        parked
+    }
+}
+
+/// A place in the budget.
+pub(super) struct Permit(Arc<Keeper>);
+
+impl Permit {
+    fn new(keeper: &Arc<Keeper>) -> Self {
+        keeper.budget.held.fetch_add(1, Ordering::Relaxed);
+        keeper.held.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(keeper))
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        self.0.held.fetch_sub(1, Ordering::Relaxed);
+        self.0.budget.held.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// A descriptor that counts.
+pub(crate) struct Descriptor {
+    fd: OwnedFd,
+    _permit: Permit,
+}
+
+impl Descriptor {
+    pub(super) fn new(fd: OwnedFd, permit: Permit) -> Arc<Self> {
+        Arc::new(Self {
+            fd,
+            _permit: permit,
+        })
+    }
+
+    /// A descriptor of the server itself, which is held whatever the budget says.
+    pub(super) fn of_house(fd: OwnedFd, keeper: &Arc<Keeper>) -> Arc<Self> {
+        Self::new(fd, Permit::new(keeper))
+    }
+}
+
+impl AsFd for Descriptor {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}

@@ -1,0 +1,427 @@
+//! The objects of a tree that clients know, each once, and how one without a descriptor is found
+//! again.
+
+use std::borrow::Borrow;
+use std::collections::HashSet;
+use std::hash::{Hash, Hasher};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, TryLockError};
+
+use rustix::fs::{FileType, OFlags};
+use rustix::io::Errno;
+
+use super::budget::{Descriptor, Parked};
+use super::node::Place;
+use crate::locked;
+use crate::sys::{self, FileHandle, FileId, Result, Stat};
+
+/// Parts of the table of objects, each with its own lock.
+const SHARDS: usize = 16;
+
+/// An inode that clients know. It is shared by all nodes that are it.
+pub(super) struct Object {
+    id: FileId,
+    file_type: FileType,
+    /// Used since it was last asked to give its descriptor back.
+    used: AtomicBool,
+    /// Whether one of its nodes is among those that will be asked.
+    offered: AtomicBool,
+    /// How many nodes are this object. Changed with the lock of its shard held.
+    nodes: AtomicU32,
+    state: Mutex<State>,
+}
+
+struct State {
+    way: Way,
+    /// Unknown at first; then what the host said, which may be that there is none.
+    generation: Option<Option<u32>>,
+    /// What few objects have.
+    extra: Option<Box<Extra>>,
+}
+
+#[derive(Default)]
+struct Extra {
+    /// Where it was moved to by a client.
+    moved: Option<Place>,
+    /// The metadata file that its last name had.
+    metadata: Option<Arc<Descriptor>>,
+}
+
+/// How to get at the object.
+#[derive(Clone)]
+enum Way {
+    /// By a descriptor that names it (`O_PATH`).
+    Held(Arc<Descriptor>),
+    /// By the descriptor of an open file, which must not outlive the file.
+    Lent(Arc<Descriptor>),
+    /// By its file handle.
+    Handle(FileHandle),
+    /// By its name. The number tells it from others that came to have the name, or the inode
+    /// number, since.
+    Name(u64),
+}
+
+/// How an object that has given its descriptor back can be found.
+pub(super) enum Lost {
+    /// It was not given back.
+    No(Arc<Descriptor>),
+    /// By this handle.
+    Handle(FileHandle),
+    /// By its name.
+    Name,
+}
+
+impl Object {
+    fn new(stat: &Stat, way: Way) -> Arc<Self> {
+        Arc::new(Self {
+            id: stat.id,
+            file_type: stat.file_type(),
+            used: AtomicBool::new(false),
+            offered: AtomicBool::new(false),
+            nodes: AtomicU32::new(1),
+            state: Mutex::new(State {
+                way,
+                generation: None,
+                extra: None,
+            }),
+        })
+    }
+
+    pub(super) fn id(&self) -> FileId {
+        self.id
+    }
+
+    pub(super) fn file_type(&self) -> FileType {
+        self.file_type
+    }
+
+    /// Its descriptor, or how to find it.
+    pub(super) fn look(&self) -> Lost {
+        self.used.store(true, Ordering::Relaxed);
+        match &locked(&self.state).way {
+            Way::Held(fd) | Way::Lent(fd) => Lost::No(Arc::clone(fd)),
+            Way::Handle(handle) => Lost::Handle(handle.clone()),
+            Way::Name(_) => Lost::Name,
+        }
+    }
+
+    /// Its descriptor, if there is one. No use of it.
+    pub(super) fn held(&self) -> Option<Arc<Descriptor>> {
+        match &locked(&self.state).way {
+            Way::Held(fd) | Way::Lent(fd) => Some(Arc::clone(fd)),
+            Way::Handle(_) | Way::Name(_) => None,
+        }
+    }
+
+    /// The descriptor of the open file that it is made with.
+    pub(super) fn lent(&self) -> Option<Arc<Descriptor>> {
+        match &locked(&self.state).way {
+            Way::Lent(fd) => Some(Arc::clone(fd)),
+            _ => None,
+        }
+    }
+
+    /// Holds `fd` from now on, unless another was quicker. Returns the one that is held.
+    pub(super) fn hold(&self, fd: Arc<Descriptor>) -> Arc<Descriptor> {
+        let mut state = locked(&self.state);
+        if let Way::Held(known) = &state.way {
+            return Arc::clone(known);
+        }
+        let before = std::mem::replace(&mut state.way, Way::Held(Arc::clone(&fd)));
+        drop(state);
+        // Closing can take long: not with the lock held.
+        drop(before);
+        fd
+    }
+
+    /// The same unless there is a descriptor, whatever it is for.
+    pub(super) fn hold_on(&self, fd: Arc<Descriptor>) {
+        if self.held().is_none() {
+            self.hold(fd);
+        }
+    }
+
+    /// The same for what was found by name: if it is this object at all.
+    ///
+    /// # Errors
+    /// ESTALE when it is another.
+    pub(super) fn hold_found(&self, fd: Arc<Descriptor>) -> Result<Arc<Descriptor>> {
+        let stat = sys::stat(fd.as_fd())?;
+        if stat.id == self.id && self.is_still(fd.as_fd(), &stat) {
+            Ok(self.hold(fd))
+        } else {
+            Err(Errno::STALE)
+        }
+    }
+
+    /// Whether `fd`, which has this object's number, is this object: numbers are given again.
+    fn is_still(&self, fd: BorrowedFd<'_>, stat: &Stat) -> bool {
+        let way = locked(&self.state).way.clone();
+        match way {
+            // The number is in use as long as a descriptor is.
+            Way::Held(_) | Way::Lent(_) => true,
+            Way::Handle(known) => FileHandle::of(fd).is_some_and(|(handle, _)| handle == known),
+            Way::Name(known) => mark(fd, stat) == Some(known),
+        }
+    }
+
+    /// The inode's generation, asked of the host once.
+    pub(super) fn generation(&self, fd: BorrowedFd<'_>) -> Option<u32> {
+        let known = locked(&self.state).generation;
+        known.unwrap_or_else(|| {
+            let generation = sys::generation(fd, self.id.ino);
+            locked(&self.state).generation = Some(generation);
+            generation
+        })
+    }
+
+    /// Where a client has moved it.
+    pub(super) fn moved(&self) -> Option<Place> {
+        locked(&self.state).extra.as_ref()?.moved.clone()
+    }
+
+    fn move_to(&self, place: Place) {
+        let mut state = locked(&self.state);
+        let extra = state.extra.get_or_insert_default();
+        let before = extra.moved.replace(place);
+        drop(state);
+        drop(before);
+    }
+
+    /// The metadata file of its last name, if that is gone.
+    pub(super) fn metadata(&self) -> Option<Arc<Descriptor>> {
+        locked(&self.state).extra.as_ref()?.metadata.clone()
+    }
+
+    /// Keeps the metadata file of a name that is about to go.
+    pub(super) fn keep_metadata(&self, metadata: Arc<Descriptor>) {
+        let mut state = locked(&self.state);
+        let extra = state.extra.get_or_insert_default();
+        let before = extra.metadata.replace(metadata);
+        drop(state);
+        drop(before);
+    }
+
+    /// Whether it is to be offered now.
+    pub(super) fn begins_offer(&self) -> bool {
+        !self.offered.load(Ordering::Relaxed) && !self.offered.swap(true, Ordering::Relaxed)
+    }
+
+    /// The node that was offered is gone.
+    fn ends_offer(&self) {
+        self.offered.store(false, Ordering::Relaxed);
+    }
+
+    /// Gives its descriptor back, if `way_back` knows how to find it again.
+    pub(super) fn park(
+        &self,
+        way_back: impl FnOnce(BorrowedFd<'_>, &Stat) -> Option<WayBack>,
+    ) -> Parked {
+        if self.used.swap(false, Ordering::Relaxed) {
+            return Parked::Later;
+        }
+        let mut state = match self.state.try_lock() {
+            Ok(state) => state,
+            Err(TryLockError::Poisoned(state)) => state.into_inner(),
+            Err(TryLockError::WouldBlock) => return Parked::Later,
+        };
+        let (fd, users) = match &state.way {
+            Way::Held(fd) => (fd, 1),
+            // The open file has the other.
+            Way::Lent(fd) => (fd, 2),
+            Way::Handle(_) | Way::Name(_) => {
+                self.ends_offer();
+                return Parked::Yes;
+            }
+        };
+        if Arc::strong_count(fd) > users {
+            return Parked::Later;
+        }
+        // Without a name it would be gone with its last descriptor.
+        let stat = sys::stat(fd.as_fd()).ok().filter(|stat| stat.nlink > 0);
+        let back = stat.and_then(|stat| way_back(fd.as_fd(), &stat));
+        self.ends_offer();
+        match back {
+            Some(WayBack::Handle(handle)) => state.way = Way::Handle(handle),
+            Some(WayBack::Name(mark)) => state.way = Way::Name(mark),
+            None => return Parked::Never,
+        }
+        Parked::Yes
+    }
+}
+
+/// How an object will be found.
+pub(super) enum WayBack {
+    Handle(FileHandle),
+    Name(u64),
+}
+
+impl WayBack {
+    /// By name, if there is something that tells the object from another with its number.
+    pub(super) fn by_name(fd: BorrowedFd<'_>, stat: &Stat) -> Option<Self> {
+        mark(fd, stat).map(Self::Name)
+    }
+}
+
+/// Generation and time of birth, as far as the host has them, made one number; none without both.
+fn mark(fd: BorrowedFd<'_>, stat: &Stat) -> Option<u64> {
+    let generation = sys::generation(fd, stat.id.ino);
+    if generation.is_none() && stat.btime.is_none() {
+        return None;
+    }
+    let born = stat.btime.unwrap_or_default();
+    let mut mark = u64::from(generation.unwrap_or_default());
+    for part in [u64::from_ne_bytes(born.sec.to_ne_bytes()), born.nsec.into()] {
+        mark = (mark ^ part)
+            .wrapping_mul(0x9e37_79b9_7f4a_7c15)
+            .rotate_left(29);
+    }
+    Some(mark)
+}
+
+/// An object in the table, found by its number.
+struct Known(Arc<Object>);
+
+impl Borrow<FileId> for Known {
+    fn borrow(&self) -> &FileId {
+        &self.0.id
+    }
+}
+
+impl Hash for Known {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.id.hash(state);
+    }
+}
+
+impl PartialEq for Known {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.id == other.0.id
+    }
+}
+
+impl Eq for Known {}
+
+/// All objects of one tree that clients know.
+pub(super) struct Objects {
+    shards: [Mutex<HashSet<Known>>; SHARDS],
+    /// The root, open, and the number of its mount: where file handles can be opened.
+    mount: Option<(OwnedFd, i32)>,
+}
+
+impl Objects {
+    /// For the tree below `root`.
+    pub(super) fn new(root: BorrowedFd<'_>) -> Self {
+        Self {
+            shards: Default::default(),
+            mount: mount(root),
+        }
+    }
+
+    /// Whether objects are found by handle. Those on other mounts are not: the root's descriptor
+    /// does not lead there.
+    pub(super) fn have_handles(&self) -> bool {
+        self.mount.is_some()
+    }
+
+    fn shard(&self, id: FileId) -> &Mutex<HashSet<Known>> {
+        // Inode numbers are dense, or multiples of a power of two.
+        let mixed = id.ino.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 60;
+        let at = usize::try_from(mixed).unwrap_or_default() % SHARDS;
+        &self.shards[at]
+    }
+
+    /// The object that was just opened as `fd`. Every call is undone by one of [`Objects::leave`].
+    pub(super) fn enter(&self, fd: Arc<Descriptor>, stat: &Stat) -> Arc<Object> {
+        let mut known = locked(self.shard(stat.id));
+        if let Some(Known(object)) = known.get(&stat.id) {
+            if object.is_still(fd.as_fd(), stat) {
+                let object = Arc::clone(object);
+                object.nodes.fetch_add(1, Ordering::Relaxed);
+                drop(known);
+                object.hold(fd);
+                return object;
+            }
+        }
+        let object = Object::new(stat, Way::Held(fd));
+        known.replace(Known(Arc::clone(&object)));
+        object
+    }
+
+    /// The object of a file that was just made, open as `fd`.
+    pub(super) fn enter_made(&self, fd: Arc<Descriptor>, stat: &Stat) -> Arc<Object> {
+        let object = Object::new(stat, Way::Lent(fd));
+        locked(self.shard(stat.id)).replace(Known(Arc::clone(&object)));
+        object
+    }
+
+    /// One more node of an object that has one.
+    pub(super) fn enter_again(&self, object: &Arc<Object>) -> Arc<Object> {
+        let _known = locked(self.shard(object.id));
+        object.nodes.fetch_add(1, Ordering::Relaxed);
+        Arc::clone(object)
+    }
+
+    /// Where an object was moved to, from its last node: a place is the beginning of a chain, which
+    /// the caller takes apart. Who finds the object again meanwhile knows a newer place.
+    pub(super) fn take_moved(&self, object: &Arc<Object>) -> Option<Place> {
+        let _known = locked(self.shard(object.id));
+        if object.nodes.load(Ordering::Relaxed) > 1 {
+            return None;
+        }
+        locked(&object.state).extra.as_mut()?.moved.take()
+    }
+
+    /// A node of the object is gone.
+    pub(super) fn leave(&self, object: &Arc<Object>) {
+        object.ends_offer();
+        let mut known = locked(self.shard(object.id));
+        if object.nodes.fetch_sub(1, Ordering::Relaxed) > 1 {
+            return;
+        }
+        let gone = match known.get(&object.id) {
+            Some(Known(found)) if Arc::ptr_eq(found, object) => known.take(&object.id),
+            _ => None,
+        };
+        drop(known);
+        drop(gone);
+    }
+
+    /// The object with this number, if a client knows it.
+    pub(super) fn find(&self, id: FileId) -> Option<Arc<Object>> {
+        let known = locked(self.shard(id));
+        known.get(&id).map(|Known(object)| Arc::clone(object))
+    }
+
+    /// Takes note that a client has moved an object, for the next time it is looked for by name.
+    pub(super) fn moved(&self, id: FileId, place: impl FnOnce() -> Place) {
+        if let Some(object) = self.find(id) {
+            object.move_to(place());
+        }
+    }
+
+    /// The handle of an object by which it can be opened here.
+    pub(super) fn handle(&self, object: BorrowedFd<'_>) -> Option<FileHandle> {
+        let (_, mount) = self.mount.as_ref()?;
+        let (handle, its_mount) = FileHandle::of(object)?;
+        (its_mount == *mount).then_some(handle)
+    }
+
+    /// Opens an object by its handle.
+    ///
+    /// # Errors
+    /// ESTALE when it is gone.
+    pub(super) fn open(&self, handle: &FileHandle, flags: OFlags) -> Result<OwnedFd> {
+        let (mount, _) = self.mount.as_ref().ok_or(Errno::STALE)?;
+        handle.open(mount.as_fd(), flags)
+    }
+}
+
+/// The root, open so that handles can be opened on its mount, if this process may do that.
+fn mount(root: BorrowedFd<'_>) -> Option<(OwnedFd, i32)> {
+    let (handle, number) = FileHandle::of(root)?;
+    let fd = sys::open_directory(root).ok()?;
+    handle.open(fd.as_fd(), OFlags::PATH).ok()?;
+    Some((fd, number))
+}
