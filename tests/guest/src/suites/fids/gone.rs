@@ -11,6 +11,10 @@ use crate::row::Row;
 use crate::suites::fids::crowd;
 use crate::suites::fids::crowd::Crowd;
 
+/// What a server that may open 256 files can keep of those that have no name any more, each of which takes up
+/// to three.
+const FEW: usize = 40;
+
 pub(super) fn rows() -> Vec<Row> {
     let mut rows = vec![
         Row::new("gone/unlinked", |ctx| unlinked(ctx, Who::This)),
@@ -39,7 +43,7 @@ pub(super) fn rows() -> Vec<Row> {
 /// All of them where there is room, else so few that a server can keep them.
 fn unlinked(ctx: &Ctx, who: Who) -> Result<()> {
     let count = crowd::size(ctx, 3_000, 1_500);
-    let gone = crowd::size(ctx, 3_000, 50);
+    let gone = crowd::size(ctx, 3_000, FEW);
     let crowd = Crowd::make(ctx, count)?;
     for number in 0..gone {
         ctx.unlink(who, &crowd::name(number * (count / gone)))?;
@@ -54,8 +58,8 @@ fn unlinked(ctx: &Ctx, who: Who) -> Result<()> {
 
 /// What is opened later must not push them out.
 fn unlinked_first(ctx: &Ctx) -> Result<()> {
-    let mut crowd = Crowd::make(ctx, 50)?;
-    (0..50).try_for_each(|number| ctx.unlink(Who::This, &crowd::name(number)))?;
+    let mut crowd = Crowd::make(ctx, FEW)?;
+    (0..FEW).try_for_each(|number| ctx.unlink(Who::This, &crowd::name(number)))?;
     crowd.join(ctx, 1_400)?;
     crowd.check()
 }
