@@ -3,6 +3,7 @@
 use anyhow::Context;
 use anyhow::Result;
 
+use crate::cli::Model;
 use crate::ctx::Ctx;
 use crate::ctx::Who;
 use crate::expect::same;
@@ -11,9 +12,15 @@ use crate::row::Row;
 use crate::suites::fids::crowd;
 use crate::suites::fids::crowd::Crowd;
 
-/// What a server that may open 256 files can keep of those that have no name any more, each of which takes up
-/// to three.
-const FEW: usize = 40;
+/// What a server that may open 256 files can keep of those that have no name any more; fewer where a metadata
+/// file belongs to each.
+fn few(ctx: &Ctx) -> usize {
+    if ctx.model == Model::MappedFile {
+        20
+    } else {
+        50
+    }
+}
 
 pub(super) fn rows() -> Vec<Row> {
     let mut rows = vec![
@@ -43,7 +50,7 @@ pub(super) fn rows() -> Vec<Row> {
 /// All of them where there is room, else so few that a server can keep them.
 fn unlinked(ctx: &Ctx, who: Who) -> Result<()> {
     let count = crowd::size(ctx, 3_000, 1_500);
-    let gone = crowd::size(ctx, 3_000, FEW);
+    let gone = crowd::size(ctx, 3_000, few(ctx));
     let crowd = Crowd::make(ctx, count)?;
     for number in 0..gone {
         ctx.unlink(who, &crowd::name(number * (count / gone)))?;
@@ -58,8 +65,9 @@ fn unlinked(ctx: &Ctx, who: Who) -> Result<()> {
 
 /// What is opened later must not push them out.
 fn unlinked_first(ctx: &Ctx) -> Result<()> {
-    let mut crowd = Crowd::make(ctx, FEW)?;
-    (0..FEW).try_for_each(|number| ctx.unlink(Who::This, &crowd::name(number)))?;
+    let few = few(ctx);
+    let mut crowd = Crowd::make(ctx, few)?;
+    (0..few).try_for_each(|number| ctx.unlink(Who::This, &crowd::name(number)))?;
     crowd.join(ctx, 1_400)?;
     crowd.check()
 }
