@@ -113,7 +113,7 @@ fn tests() -> Result<Totals> {
 }
 
 /// The conversations once more with each model that keeps attributes in its own way: what a client
-/// sees must not depend on it.
+/// sees must not depend on it, nor on how many descriptors there are.
 fn models() -> Result<Totals> {
     let mut totals = Totals::default();
     for model in ["mapped-xattr", "mapped-file"] {
@@ -122,6 +122,10 @@ fn models() -> Result<Totals> {
         command.args(["test", "--package", "ninefold", "--test", "conversations"]);
         totals += cargo_test(command.env("NINEFOLD_MODEL", model))?;
     }
+    println!("few descriptors");
+    let mut command = places::cargo();
+    command.args(["test", "--package", "ninefold", "--test", "conversations"]);
+    totals += cargo_test(command.env("NINEFOLD_FEW_DESCRIPTORS", "1"))?;
     Ok(totals)
 }
 
@@ -165,14 +169,15 @@ fn guests() -> Result<Totals> {
     use Model::{MappedFile, MappedXattr, None, Passthrough};
     use Series::{V6_1, V6_12};
     use Suite::{
-        Apps, Bigio, Dialects, Fsx, Interop, Lifetime, Locks, Names, Pjdfstest, Readdir, Xattr,
+        Apps, Bigio, Dialects, Fsx, Hostlocks, Interop, Lifetime, Locks, Names, Pjdfstest, Readdir,
+        Xattr,
     };
     // Linux 6.12 never ends a read of a file that another client has made shorter (netfs asks again and
     // again for what is behind the end): bigio, which does that, is for 6.1.
     let all = vec![
-        Lifetime, Locks, Xattr, Names, Readdir, Fsx, Pjdfstest, Dialects,
+        Lifetime, Locks, Hostlocks, Xattr, Names, Readdir, Fsx, Pjdfstest, Dialects,
     ];
-    let kept = vec![Pjdfstest, Xattr, Fsx];
+    let kept = vec![Pjdfstest, Xattr, Hostlocks, Fsx];
     guest::run_jobs(
         &[
             by_root(V6_1, Passthrough, all.clone()),

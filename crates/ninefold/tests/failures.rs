@@ -1,5 +1,5 @@
 //! Each system call of a change failed once: the mapped models lose no attribute, leave no object
-//! half made and say what went wrong.
+//! half made and say what went wrong. Locks hold or are refused.
 //!
 //! strace(1) attaches to a running server and makes the N-th call of a kind fail.
 
@@ -8,6 +8,8 @@ mod common;
 mod full;
 #[path = "failures/inject.rs"]
 mod inject;
+#[path = "failures/locks.rs"]
+mod locks;
 #[path = "failures/tree.rs"]
 mod tree;
 

@@ -115,7 +115,8 @@ fn be_served(server: &Server) {
     }
     mark(&mut connection);
     for _ in 0..REQUESTS {
-        walk(&mut connection, 0, 2, &["file"]).expect("a walk");
+        // One that no other fid holds: of one inode there is one descriptor.
+        walk(&mut connection, 0, 2, &["other"]).expect("a walk");
         connection.call(&getattr(2)).expect("attributes");
         connection
             .call(&Request::Clunk { fid: 2 })
@@ -131,6 +132,7 @@ fn trace() -> Vec<Count> {
     let wrap = ["strace", "-f", "-q", "-e", "trace=all", "-o", path];
     let server = Server::with(&wrap, "8", |dir| {
         fs::write(dir.join("file"), "content").expect("a file");
+        fs::write(dir.join("other"), "content").expect("a file");
     });
     be_served(&server);
     // Its end is the end of the trace.

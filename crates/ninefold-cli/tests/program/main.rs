@@ -1,9 +1,10 @@
 //! The built program, run as its users run it: wrong usage, and every client command against
-//! `ninefold serve`.
+//! `ninefold serve`, and two servers of one folder.
 
 mod few_files;
 mod guests;
 mod listing;
+mod locks;
 mod server;
 mod serving;
 mod transfer;

@@ -4,7 +4,7 @@
 
 use std::ffi::OsStr;
 use std::io::{BufRead, BufReader};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
 
 use tempfile::TempDir;
@@ -80,14 +80,26 @@ impl Served {
         Self::start_by(command, args)
     }
 
-    fn start_by(mut command: Command, args: &[&str]) -> Self {
+    /// One more server of the same folder.
+    pub fn again(&self) -> Self {
         let dir = tempfile::tempdir().expect("a temporary directory");
-        std::fs::create_dir(dir.path().join("export")).expect("a directory");
+        let args = ["--unix", "socket", "--security-model", "none"];
+        Self::start_in(ninefold(), dir, &args, &self.host(""))
+    }
+
+    fn start_by(command: Command, args: &[&str]) -> Self {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let export = dir.path().join("export");
+        std::fs::create_dir(&export).expect("a directory");
+        Self::start_in(command, dir, args, &export)
+    }
+
+    fn start_in(mut command: Command, dir: TempDir, args: &[&str], export: &Path) -> Self {
         let mut server = command
             .current_dir(dir.path())
             .arg("serve")
             .args(args)
-            .arg("export")
+            .arg(export)
             .stdout(Stdio::piped())
             .spawn()
             .expect("the server starts");

@@ -77,7 +77,7 @@ struct Shared {
     idle: AtomicUsize,
     /// A wake-up is on its way to one of them.
     waking: AtomicBool,
-    watch: Watch,
+    watch: Arc<Watch>,
 }
 
 /// A listener and what is behind it.
@@ -213,7 +213,7 @@ impl Shared {
             ready: Mutex::default(),
             idle: AtomicUsize::new(0),
             waking: AtomicBool::new(false),
-            watch: Watch::default(),
+            watch: Arc::default(),
         })
     }
 

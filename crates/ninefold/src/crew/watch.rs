@@ -34,12 +34,23 @@ struct State {
 
 impl Watch {
     /// Looks after the waits of an export from now on.
-    pub(super) fn add_export(&self, export: &Arc<Export>) {
+    pub(super) fn add_export(self: &Arc<Self>, export: &Arc<Export>) {
         let weak = Arc::downgrade(export);
         let mut state = locked(&self.state);
-        if !state.exports.iter().any(|known| known.ptr_eq(&weak)) {
-            state.exports.push(weak);
+        if state.exports.iter().any(|known| known.ptr_eq(&weak)) {
+            return;
         }
+        state.exports.push(weak);
+        drop(state);
+        // Who unlocks may leave a waiter that only the host is in the way of.
+        let watch = Arc::downgrade(self);
+        export.locks().on_sooner(move || {
+            let watch = watch.upgrade();
+            watch.is_some_and(|watch| {
+                watch.waiting();
+                true
+            })
+        });
     }
 
     /// Looks after a connection that its thread keeps.

@@ -18,6 +18,10 @@ use crate::sys::{self, Result, identity};
 /// Most descriptors given back at once: one look for them serves several requests.
 const BATCH_MAX: usize = 32;
 
+/// Fewest descriptors of a budget: a request may hold some at once, and a client has so many
+/// whatever others hold.
+const MIN: usize = 12;
+
 /// How often a request tries again when others are quicker.
 const ATTEMPTS: usize = 8;
 
@@ -58,11 +62,11 @@ impl fmt::Debug for Budget {
 }
 
 impl Budget {
-    /// So many descriptors, at least 16.
+    /// So many descriptors, at least 12.
     #[must_use]
     pub fn new(max: usize) -> Arc<Self> {
         Arc::new(Self {
-            max: max.max(16),
+            max: max.max(MIN),
             held: AtomicUsize::new(0),
             keepers: Mutex::default(),
         })
@@ -140,7 +144,7 @@ impl Keeper {
     fn is_fair(&self) -> bool {
         let held = self.held();
         let others = self.budget.held().saturating_sub(held);
-        held <= self.budget.max.saturating_sub(others) / 4 * 3 + 1
+        held <= (self.budget.max.saturating_sub(others) / 4 * 3).max(MIN)
     }
 
     /// A place in the budget for one descriptor.

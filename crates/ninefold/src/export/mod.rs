@@ -168,7 +168,7 @@ impl Export {
             enforcer,
             mounts,
             qids: QidMap::new(stat.id.dev, options.multidevs, &mounted),
-            locks: LockTable::default(),
+            locks: LockTable::new(!options.readonly),
             readonly: options.readonly,
             throttle,
             writeout: options.writeout,

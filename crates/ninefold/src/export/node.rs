@@ -33,6 +33,9 @@ pub(super) struct Tree {
     pub(super) keeper: Arc<Keeper>,
 }
 
+/// Most directories on the way to an object that is found by name.
+const WAY_MAX: usize = 1 << 16;
+
 /// The metadata file of an object.
 enum Metadata {
     /// Open for reading.
@@ -223,6 +226,8 @@ impl Node {
             match parent.object.look() {
                 Lost::No(fd) => break fd,
                 Lost::Handle(_) => break parent.fd()?,
+                // Places out of date may make a ring.
+                Lost::Name if way.len() >= WAY_MAX => return Err(Errno::STALE),
                 Lost::Name => {
                     let next = (Arc::clone(parent), parent.last_place()?);
                     way.push(next);
@@ -318,14 +323,14 @@ impl Node {
     }
 
     /// How this object, which has a name, can be found once its descriptor is given back.
-    fn way_back(&self, fd: BorrowedFd<'_>, stat: &Stat) -> Option<WayBack> {
+    fn way_back(&self, fd: BorrowedFd<'_>, stat: &Stat, moved: Option<Place>) -> Option<WayBack> {
         if let Some(handle) = self.tree.objects.handle(fd) {
             return Some(WayBack::Handle(handle));
         }
-        let place = self.last_place().ok()?;
+        let place = moved.or_else(|| self.place.clone())?;
         // Looked at if that costs no descriptor. Where only the host can have moved it meanwhile,
         // it cannot be found again.
-        if let Some(dir) = place.parent.object.held() {
+        if let Some(dir) = place.parent.object.held_now() {
             let entry = sys::stat_entry(dir.as_fd(), place.name().ok()?).ok()?;
             if entry.id != stat.id {
                 return None;
@@ -370,7 +375,9 @@ fn gone(errno: Errno) -> Errno {
 
 impl Parkable for Node {
     fn park(&self) -> Parked {
-        let parked = self.object.park(|fd, stat| self.way_back(fd, stat));
+        let parked = self
+            .object
+            .park(|fd, stat, moved| self.way_back(fd, stat, moved));
         if parked == Parked::Yes {
             self.park_metadata();
         }

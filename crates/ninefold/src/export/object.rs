@@ -106,6 +106,14 @@ impl Object {
         }
     }
 
+    /// Its descriptor, if there is one and nobody is about to change that. Never waits.
+    pub(super) fn held_now(&self) -> Option<Arc<Descriptor>> {
+        match &self.state.try_lock().ok()?.way {
+            Way::Held(fd) | Way::Lent(fd) => Some(Arc::clone(fd)),
+            Way::Handle(_) | Way::Name(_) => None,
+        }
+    }
+
     /// Its descriptor, if there is one. No use of it.
     pub(super) fn held(&self) -> Option<Arc<Descriptor>> {
         match &locked(&self.state).way {
@@ -216,7 +224,7 @@ impl Object {
     /// Gives its descriptor back, if `way_back` knows how to find it again.
     pub(super) fn park(
         &self,
-        way_back: impl FnOnce(BorrowedFd<'_>, &Stat) -> Option<WayBack>,
+        way_back: impl FnOnce(BorrowedFd<'_>, &Stat, Option<Place>) -> Option<WayBack>,
     ) -> Parked {
         if self.used.swap(false, Ordering::Relaxed) {
             return Parked::Later;
@@ -240,7 +248,8 @@ impl Object {
         }
         // Without a name it would be gone with its last descriptor.
         let stat = sys::stat(fd.as_fd()).ok().filter(|stat| stat.nlink > 0);
-        let back = stat.and_then(|stat| way_back(fd.as_fd(), &stat));
+        let moved = state.extra.as_ref().and_then(|extra| extra.moved.clone());
+        let back = stat.and_then(|stat| way_back(fd.as_fd(), &stat, moved));
         self.ends_offer();
         match back {
             Some(WayBack::Handle(handle)) => state.way = Way::Handle(handle),

@@ -20,6 +20,9 @@ use crate::sys::Result;
 /// alarm(2) work, the wait must end, and so that most waiters are woken at once, not too soon.
 const WAIT_MAX: Duration = Duration::from_secs(10);
 
+/// The node name that stands for the host itself in an Rgetlock.
+const HOST_ID: &[u8] = b"host";
+
 /// Longest node name of a client, bytes: each lock keeps it, and Linux's has at most 64.
 const CLIENT_ID_MAX: usize = 255;
 
@@ -69,13 +72,13 @@ pub(super) fn lock(
     let owner = owner(call, asked)?;
     let locks = call.export.locks();
     let Some(kind) = kind else {
-        locks.unlock(fid.node.id(), &owner, range);
+        locks.unlock(fid.node.id(), &owner, range)?;
         return call.out.reply(&Reply::Lock {
             status: flags::lock::SUCCESS,
         });
     };
     let wait = (wire & flags::lock::BLOCK != 0).then(|| wait_for_reply(call));
-    match locks.lock(fid.node.id(), holder, (owner, kind, range), wait)? {
+    match locks.lock(&fid.node, holder, (owner, kind, range), wait)? {
         LockOutcome::Granted => call.out.reply(&Reply::Lock {
             status: flags::lock::SUCCESS,
         }),
@@ -94,7 +97,7 @@ fn wait_for_reply(call: &Call<'_>) -> LockWait {
         let status = match woken {
             Woken::Granted => flags::lock::SUCCESS,
             Woken::Expired => flags::lock::BLOCKED,
-            Woken::Closed => flags::lock::ERROR,
+            Woken::Closed | Woken::Failed(_) => flags::lock::ERROR,
         };
         let mut frame = [0; 16];
         if let Ok(len) = (Reply::Lock { status }).encode(ticket.tag(), &mut frame) {
@@ -120,22 +123,22 @@ pub(super) fn getlock(
     let fid = call.fids.any(fid)?;
     holder(&fid)?;
     let owner = owner(call, asked)?;
-    let Some((kind, range, other)) = call.export.locks().test(fid.node.id(), &owner, kind, range)
-    else {
+    let held = call.export.locks().test(&fid.node, &owner, kind, range)?;
+    let Some(held) = held else {
         return call.out.reply(&Reply::Getlock {
             kind: LockType::Unlock.number(),
             range: *asked,
         });
     };
-    let kind = match kind {
+    let kind = match held.kind {
         LockKind::Read => LockType::Read.number(),
         LockKind::Write => LockType::Write.number(),
     };
     let range = LockRange {
-        start: range.start,
-        length: range.length(),
-        proc_id: other.proc_id,
-        client_id: &other.client_id,
+        start: held.range.start,
+        length: held.range.length(),
+        proc_id: held.proc_id,
+        client_id: held.client_id.as_deref().unwrap_or(HOST_ID),
     };
     call.out.reply(&Reply::Getlock { kind, range })
 }

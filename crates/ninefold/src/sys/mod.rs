@@ -7,6 +7,7 @@
 mod handle;
 pub(crate) mod identity;
 mod limits;
+mod lock;
 mod stat;
 mod users;
 mod writeout;
@@ -15,6 +16,7 @@ mod xattr;
 pub use handle::{FileHandle, generation};
 pub use identity::act_as_server;
 pub use limits::{descriptor_limit, raise_descriptor_limit};
+pub use lock::{ForeignLock, LockKind, lock_range, test_range};
 pub use stat::{FileId, Stat, Time, identify_entry, stat, stat_entry};
 pub use users::{groups_of, uid_of};
 pub use writeout::start_writeout;

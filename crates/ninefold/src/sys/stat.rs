@@ -8,7 +8,7 @@ use rustix::fs::{self, AtFlags, FileType, Statx, StatxFlags, StatxTimestamp};
 use super::Result;
 
 /// Which object: device and inode number.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FileId {
     /// The device number of the file system.
     pub dev: u64,

@@ -5,7 +5,7 @@ use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use ninefold::{Export, ExportOptions, SecurityModel};
+use ninefold::{Budget, Export, ExportOptions, SecurityModel};
 use ninefold_wire::Dialect;
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 use rustix::process::{geteuid, umask};
@@ -32,6 +32,13 @@ pub fn model() -> SecurityModel {
     }
 }
 
+/// With so few descriptors that nearly every request has to have some given back, if the run is
+/// for that.
+fn few_descriptors() -> Option<Arc<Budget>> {
+    let few = std::env::var_os("NINEFOLD_FEW_DESCRIPTORS").is_some();
+    few.then(|| Budget::new(0))
+}
+
 impl Share {
     /// An empty folder, of the model that the run is for.
     pub fn new() -> Self {
@@ -49,13 +56,17 @@ impl Share {
 
     /// The same with any options.
     pub fn with_options(options: &ExportOptions, fill: impl Fn(&Path)) -> Self {
+        let options = ExportOptions {
+            descriptors: options.descriptors.clone().or_else(few_descriptors),
+            ..options.clone()
+        };
         // As the program does at its start: the mode of a new file is the client's.
         umask(Mode::empty());
         let top = tempfile::tempdir().expect("a temporary directory");
         let root = top.path().join("export");
         fs::create_dir(&root).expect("the folder to share");
         fill(&root);
-        let export = Arc::new(Export::open(&root, options).expect("an export"));
+        let export = Arc::new(Export::open(&root, &options).expect("an export"));
         Self { top, export }
     }
 

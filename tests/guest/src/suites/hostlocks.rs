@@ -1,5 +1,7 @@
-//! Locks between the guest and processes of the host. Not run by default: a server has them only where it
-//! passes its clients' locks on to the host.
+//! Locks between the guest and processes of the host, in both directions.
+//!
+//! A flock(2) of the guest is a lock of the whole file on its way, so that there is no row for
+//! flock against fcntl: what the guest cannot say the server cannot tell apart.
 
 use anyhow::Context;
 use anyhow::Result;

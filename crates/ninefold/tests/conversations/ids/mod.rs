@@ -1,13 +1,15 @@
 //! Id translation: the guest's ids in every message, the host's on the disk, in every model.
 
+mod acl;
+mod classic;
+
 use std::fs;
 use std::os::unix::fs::{MetadataExt, chown};
 use std::path::Path;
 
 use ninefold::{Errno, Export, ExportError, ExportOptions, IdTranslation, SecurityModel};
 use ninefold_wire::flags::setattr;
-use ninefold_wire::{Dialect, NOFID, Reply, Request, SetAttr};
-use rustix::fs::{XattrFlags, getxattr, setxattr};
+use ninefold_wire::{NOFID, Reply, Request, SetAttr};
 
 use crate::client::Client;
 use crate::mapped;
@@ -277,191 +279,6 @@ fn all_the_guest_makes_is_mine() {
         if is_root() {
             assert_eq!(shown(&mut client, "theirs"), Ok((65534, 65534)));
         }
-    }
-}
-
-const ACCESS: &[u8] = b"system.posix_acl_access";
-const DEFAULT: &[u8] = b"system.posix_acl_default";
-
-/// rwx for one user and one group besides the owners.
-fn acl(user: u32, group: u32) -> Vec<u8> {
-    let none = u32::MAX;
-    let entries = [
-        (1, 7, none),
-        (2, 7, user),
-        (4, 5, none),
-        (8, 7, group),
-        (16, 7, none),
-        (32, 5, none),
-    ];
-    let entry = |(tag, perm, id): (u16, u16, u32)| {
-        [
-            &tag.to_le_bytes()[..],
-            &perm.to_le_bytes(),
-            &id.to_le_bytes(),
-        ]
-        .concat()
-    };
-    let entries = entries.map(entry).concat();
-    [&2_u32.to_le_bytes()[..], &entries].concat()
-}
-
-fn set_acl(client: &mut Client, fid: u32, attribute: &[u8], value: &[u8]) -> Result<()> {
-    client.walk(fid, 50, &[]).expect("a clone");
-    let created = client.xattrcreate(50, attribute, value.len() as u64, 0);
-    if created.is_ok() && !value.is_empty() {
-        client.write(50, 0, value).expect("a value");
-    }
-    created.and(client.clunk(50))
-}
-
-fn get_acl(client: &mut Client, fid: u32, attribute: &[u8]) -> Result<Vec<u8>> {
-    client.xattrwalk(fid, 51, attribute)?;
-    let value = client.read(51, 0, 65536).expect("the value");
-    client.clunk(51).expect("a clunk");
-    Ok(value)
-}
-
-/// The host's name of an ACL.
-fn host_name(model: SecurityModel, attribute: &[u8]) -> Vec<u8> {
-    match model == SecurityModel::MappedXattr {
-        true => [b"user.virtfs.", attribute].concat(),
-        false => attribute.to_vec(),
-    }
-}
-
-#[test]
-fn acls_name_the_hosts_users_on_the_host() {
-    of_all(|model, share| {
-        if model == SecurityModel::None {
-            // It has no ACLs.
-            return;
-        }
-        let mut client = share.client();
-        client.attach_as(1, NOFID, 5).expect("a root");
-        mkdir(&mut client, 1, "dir", 7).expect("a directory");
-        client.find(2, "dir");
-        for attribute in [ACCESS, DEFAULT] {
-            let host = host_name(model, attribute);
-            set_acl(&mut client, 2, attribute, &acl(3, 4)).expect("an ACL");
-            let mut value = vec![0; 1000];
-            let len = getxattr(share.path("dir"), &host[..], &mut value[..]).expect("an ACL");
-            value.truncate(len);
-            assert_eq!(value, acl(1003, 2004));
-            assert_eq!(get_acl(&mut client, 2, attribute), Ok(acl(3, 4)));
-
-            for wrong in [acl(10, 4), acl(3, 10)] {
-                let set = set_acl(&mut client, 2, attribute, &wrong);
-                assert_eq!(set, Err(Errno::PERM));
-            }
-            let cut = &acl(3, 4)[..11];
-            assert_eq!(set_acl(&mut client, 2, attribute, cut), Err(Errno::INVAL));
-            assert_eq!(get_acl(&mut client, 2, attribute), Ok(acl(3, 4)));
-
-            let of_others = acl(1003, 3);
-            setxattr(
-                share.path("dir"),
-                &host[..],
-                &of_others,
-                XattrFlags::empty(),
-            )
-            .expect("an ACL");
-            let got = get_acl(&mut client, 2, attribute);
-            assert_eq!(
-                got,
-                Err(Errno::OVERFLOW),
-                "a group that the guest has no id for"
-            );
-            set_acl(&mut client, 2, attribute, b"").expect("none");
-            assert_eq!(get_acl(&mut client, 2, attribute), Err(Errno::NODATA));
-        }
-    });
-}
-
-#[test]
-fn older_dialects_see_the_guests_ids() {
-    of_all(|model, share| {
-        let mut client = share.speaker(Dialect::Unix);
-        client.attach_as(1, NOFID, 5).expect("a root");
-        let create = Request::Create {
-            fid: 1,
-            name: name("file"),
-            perm: 0o644,
-            mode: 2,
-            extension: Some(b""),
-        };
-        client.call(&create, |_| Some(())).expect("a file");
-        assert_eq!(
-            kept(model, share, "file"),
-            (1005, 2000),
-            "the folder's group"
-        );
-        let owner = client.call(&Request::Stat { fid: 1 }, |reply| match reply {
-            Reply::Stat { stat } => stat.unix.map(|unix| (unix.n_uid, unix.n_gid)),
-            _ => None,
-        });
-        assert_eq!(owner, Ok((5, 0)));
-    });
-}
-
-/// A Twstat that fails at its end has not given the file away, though the guest's id for its owner
-/// does not lead back to it.
-#[test]
-fn what_is_taken_back_goes_to_the_hosts_owner() {
-    if !is_root() {
-        eprintln!("not proven: only root can give files away");
-        return;
-    }
-    let ids = translation(&["squash-host:0:7:5000", "guest:0:1000:10"], &[]);
-    let share = Share::with_options(&options(SecurityModel::Passthrough, ids), |root| {
-        fs::write(root.join("file"), "").expect("a file");
-        fs::create_dir_all(root.join("full/file")).expect("a directory");
-        own(&root.join("file"), 33, 44);
-    });
-    let mut client = share.speaker(Dialect::Unix);
-    client.attach_as(1, NOFID, 5).expect("a root");
-    client.walk(1, 2, &["file"]).expect("a file");
-    let wstat = ninefold_wire::Stat {
-        name: b"full",
-        unix: Some(ninefold_wire::StatUnix {
-            n_uid: 5,
-            ..untouched().unix.unwrap_or_default()
-        }),
-        ..untouched()
-    };
-    let request = Request::Wstat {
-        fid: 2,
-        stat: wstat,
-    };
-    let refused = client.call(&request, |_| Some(()));
-    assert_eq!(refused, Err(Errno::ISDIR));
-    assert_eq!(
-        (share.stat("file").uid(), share.stat("file").gid()),
-        (33, 44)
-    );
-}
-
-/// A stat that changes nothing.
-fn untouched() -> ninefold_wire::Stat<'static> {
-    ninefold_wire::Stat {
-        kind: u16::MAX,
-        dev: u32::MAX,
-        qid: ninefold_wire::Qid {
-            kind: u8::MAX,
-            version: u32::MAX,
-            path: u64::MAX,
-        },
-        mode: u32::MAX,
-        atime: u32::MAX,
-        mtime: u32::MAX,
-        length: u64::MAX,
-        unix: Some(ninefold_wire::StatUnix {
-            extension: b"",
-            n_uid: u32::MAX,
-            n_gid: u32::MAX,
-            n_muid: u32::MAX,
-        }),
-        ..ninefold_wire::Stat::default()
     }
 }
 
