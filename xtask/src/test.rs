@@ -213,6 +213,7 @@ fn job(series: Series, model: Model, unprivileged: bool, suites: Vec<Suite>) -> 
         model,
         unprivileged,
         server: Choice::Ninefold,
+        open_files_max: None,
         keep: false,
     };
     (configuration, suites)

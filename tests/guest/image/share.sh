@@ -1,7 +1,7 @@
 #!/bin/sh
-# share.sh DIRECTORY CACHE: mounts the share. /mnt/q is always QEMU's own server; its devices are tagged with the names
+# share.sh DIRECTORY CACHE: mounts the share with the options of the suite that runs. /mnt/q is always QEMU's own server; its devices are tagged with the names
 # of their directories.
-options=$(cat /opt/ninefold/options)
+options=$SHARE_OPTIONS
 [ "$1" != /mnt/q ] || options=trans=virtio,version=${options#*,version=}
 case $options in
     trans=virtio,*) source=${1##*/} ;;

@@ -14,7 +14,7 @@ use crate::suites;
 #[derive(Parser, Debug, Clone)]
 #[command(name = "ninefold-suite", version)]
 pub(crate) struct Options {
-    /// Suite to run: lifetime, locks, hostlocks, xattr, names, bigio, readdir, dialects, interop or apps
+    /// Suite to run; a wrong one gets the list of them
     pub(crate) name: String,
     /// First mount of the export: this client
     #[arg(long, value_name = "DIR", required_unless_present = "list")]
@@ -43,9 +43,22 @@ pub(crate) struct Options {
     /// The first mount is QEMU's own server too
     #[arg(long)]
     pub(crate) server_is_qemu: bool,
+    /// A third mount of the export, whose client caches
+    #[arg(long, value_name = "DIR")]
+    pub(crate) cached: Option<PathBuf>,
+    /// How many files the server may have open, if that is fewer than usual
+    #[arg(long, value_name = "FILES")]
+    pub(crate) open_files_max: Option<u32>,
     /// Run this one row in this process, in this directory of the export
     #[arg(long, hide = true, num_args = 2, value_names = ["ROW", "DIRECTORY"])]
     pub(crate) run_row: Option<Vec<String>>,
+}
+
+impl Options {
+    /// The guest's root may do no more than others.
+    pub(crate) fn root_is_nobody(&self) -> bool {
+        self.name == "squash"
+    }
 }
 
 /// What kind of file system the mounts are.

@@ -47,6 +47,10 @@ pub(crate) struct Ctx {
     pub(crate) host: Host,
     /// The first mount itself
     pub(crate) mount: PathBuf,
+    /// The row's directory on the mount that caches
+    pub(crate) cached: Option<PathBuf>,
+    /// How many files the server may have open, if that is fewer than usual
+    pub(crate) open_files_max: Option<u32>,
     relative: PathBuf,
     pub(crate) fs: Fs,
     pub(crate) model: Model,
@@ -55,17 +59,25 @@ pub(crate) struct Ctx {
 }
 
 impl Ctx {
-    /// Makes the row's directory.
+    /// Makes the row's directory; where the guest's root may not, the host does.
     pub(crate) fn open(options: &Options, directory: &str) -> Result<Self> {
         rustix::process::umask(files::mode(0o022));
         let mount = options.mount.clone().context("--mount")?;
         let first = mount.join(directory);
-        std::fs::create_dir(&first).with_context(|| format!("mkdir {}", first.display()))?;
+        let host = Host::new(options.agent.as_deref().context("--agent")?);
+        if options.root_is_nobody() {
+            host.mkdir(directory.as_bytes())?;
+            host.chmod(directory.as_bytes(), 0o1777)?;
+        } else {
+            std::fs::create_dir(&first).with_context(|| format!("mkdir {}", first.display()))?;
+        }
         Ok(Self {
             first,
             second: options.second.as_ref().context("--second")?.join(directory),
-            host: Host::new(options.agent.as_deref().context("--agent")?),
+            host,
             mount,
+            cached: options.cached.as_ref().map(|mount| mount.join(directory)),
+            open_files_max: options.open_files_max,
             relative: PathBuf::from(directory),
             fs: options.fs,
             model: options.model,

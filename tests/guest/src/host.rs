@@ -43,6 +43,11 @@ impl Host {
         }
     }
 
+    /// Another connection to the same agent: what this one does does not wait for the other.
+    pub(crate) fn another(&self) -> Self {
+        Self::new(&self.address)
+    }
+
     /// One command and its reply; the outer error is the connection's.
     pub(crate) fn ask(&self, words: &[&[u8]]) -> Result<Reply> {
         let mut line = self.line.borrow_mut();

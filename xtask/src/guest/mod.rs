@@ -13,6 +13,7 @@ mod pjdfstest;
 mod private;
 mod qemu;
 mod server;
+mod servers;
 mod session;
 mod suites;
 mod tools;
@@ -71,6 +72,10 @@ pub struct Options {
     #[arg(long)]
     keep: bool,
 
+    /// Let the server have no more than this many files open
+    #[arg(long, value_name = "FILES")]
+    nofile: Option<u32>,
+
     /// `ninefold`, `diod`, `qemu` (the guest's own), or a command line with {port}, {dir} and {model} in it
     #[arg(long, default_value = "ninefold", value_parser = |text: &str| Ok::<_, std::convert::Infallible>(Choice::parse(text)))]
     server: Choice,
@@ -105,6 +110,7 @@ pub fn run(options: &Options) -> Result<Totals> {
             model: options.security_model,
             unprivileged: options.unprivileged,
             server: options.server.clone(),
+            open_files_max: options.nofile,
             keep: options.keep,
         };
         totals += run_one(&configuration, &suites)?;

@@ -25,9 +25,6 @@ use crate::stop;
 pub const NOBODY: u32 = 65534;
 const START_LIMIT: Duration = Duration::from_secs(20);
 
-/// What the server says, in the directory beside the export.
-pub const LOG: &str = "server.log";
-
 /// How the server stores ownership.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Model {
@@ -50,6 +47,11 @@ impl Model {
             Self::MappedXattr => "mapped-xattr",
             Self::MappedFile => "mapped-file",
         }
+    }
+
+    /// Owners and modes are kept beside the file, not by the host's file system.
+    pub fn is_mapped(self) -> bool {
+        matches!(self, Self::MappedXattr | Self::MappedFile)
     }
 }
 
@@ -100,11 +102,65 @@ pub struct Task<'a> {
     pub beside: &'a Path,
     pub model: Model,
     pub unprivileged: bool,
+    /// How many files it may have open, if that is not our own limit.
+    pub open_files_max: Option<u32>,
+    /// What ours is told beyond that.
+    pub kind: Kind,
+}
+
+/// What a suite wants of the server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// What the configuration says and nothing else
+    Plain,
+    /// Other owners on the host than in the guest
+    Translating,
+    /// All that the guest has belongs to the server's own user
+    MappingToMe,
+    /// The host's kernel checks what each user may do
+    Enforcing,
+    /// The same, and the guest's root is nobody
+    Squashing,
+}
+
+impl Kind {
+    /// The arguments of ours. Only the guest's root and its users 1000 to 1999 are somebody on the host.
+    fn arguments(self, server: u32) -> Vec<String> {
+        let root = format!("map:0:{server}:1");
+        let words: Vec<&str> = match self {
+            Self::Plain => vec![],
+            Self::Translating => vec![
+                "--translate-uid",
+                &root,
+                "--translate-uid",
+                "map:1000:51000:1000",
+                "--translate-gid",
+                &root,
+                "--translate-gid",
+                "map:1000:61000:1000",
+            ],
+            Self::MappingToMe => vec!["--map-guest-to-me=1000:1000"],
+            Self::Enforcing => vec!["--enforce", "server"],
+            Self::Squashing => vec!["--enforce", "server", "--squash", "root"],
+        };
+        words.into_iter().map(str::to_owned).collect()
+    }
+
+    /// Whether each user of the guest attaches for itself.
+    pub fn is_for_users(self) -> bool {
+        matches!(self, Self::Enforcing | Self::Squashing)
+    }
+
+    fn log(self) -> String {
+        format!("server-{self:?}.log").to_lowercase()
+    }
 }
 
 /// A server that listens.
 pub struct Server {
     running: Running,
+    /// All that it says.
+    pub log: PathBuf,
     /// On the loopback address.
     pub port: u16,
     /// Mount option of the client; empty for none.
@@ -128,13 +184,11 @@ impl Server {
                 (command.split_whitespace().map(fill).collect(), fill(aname))
             }
         };
-        let running = Running::start_logged(
-            "server",
-            &command(&words, task.unprivileged),
-            &task.beside.join(LOG),
-        )?;
+        let log = task.beside.join(task.kind.log());
+        let running = Running::start_logged("server", &command(&words, task), &log)?;
         let mut server = Self {
             running,
+            log,
             port,
             aname,
         };
@@ -175,12 +229,16 @@ fn ours(task: Task<'_>, port: u16) -> Result<Vec<String>> {
     if task.unprivileged {
         // The checkout may lie where an ordinary user cannot look.
         let copy = task.beside.join("ninefold");
-        std::fs::copy(&program, &copy)?;
+        if !copy.exists() {
+            std::fs::copy(&program, &copy)?;
+        }
         program = copy;
     }
     let (model, address) = (task.model.name(), format!("127.0.0.1:{port}"));
     let mut words = vec![program];
     words.extend(["serve", "--tcp", &address, "--security-model", model].map(PathBuf::from));
+    let user = if task.unprivileged { NOBODY } else { 0 };
+    words.extend(task.kind.arguments(user).into_iter().map(PathBuf::from));
     words.push(task.export.to_path_buf());
     Ok(words
         .iter()
@@ -188,26 +246,29 @@ fn ours(task: Task<'_>, port: u16) -> Result<Vec<String>> {
         .collect())
 }
 
-fn command(words: &[String], unprivileged: bool) -> Command {
-    if !unprivileged {
+fn command(words: &[String], task: Task<'_>) -> Command {
+    let limit = task
+        .open_files_max
+        .map(|max| format!("--nofile={max}:{max}"));
+    let limited = limit.map(|limit| vec!["prlimit".to_owned(), limit, "--".to_owned()]);
+    let words = [limited.unwrap_or_default(), words.to_vec()].concat();
+    if !task.unprivileged {
         let mut command = Command::new(&words[0]);
         command.args(&words[1..]);
         return command;
     }
+    let mut command = as_nobody();
+    command.arg("--").args(words);
+    command
+}
+
+/// The beginning of a command that runs something as an ordinary user.
+pub fn as_nobody() -> Command {
     // The kernel forgets the parent-death signal at a change of user, so it is asked for once more behind it.
     let mut command = Command::new("setpriv");
     let id = NOBODY.to_string();
-    command.args([
-        "--reuid",
-        &id,
-        "--regid",
-        &id,
-        "--clear-groups",
-        "--pdeathsig",
-        "KILL",
-        "--",
-    ]);
-    command.args(words);
+    command.args(["--reuid", &id, "--regid", &id, "--clear-groups"]);
+    command.args(["--pdeathsig", "KILL"]);
     command
 }
 

@@ -24,7 +24,8 @@ use super::qemu::Guest;
 use super::server;
 use super::server::Choice;
 use super::server::Model;
-use super::server::Server;
+use super::servers;
+use super::servers::Servers;
 use super::suites;
 use super::suites::Programs;
 use super::suites::Scene;
@@ -49,6 +50,8 @@ pub struct Configuration {
     pub model: Model,
     pub unprivileged: bool,
     pub server: Choice,
+    /// How many files the server may have open; as many as we may if nothing is said.
+    pub open_files_max: Option<u32>,
     /// Leave the exported directory behind.
     pub keep: bool,
 }
@@ -72,63 +75,65 @@ pub fn run(configuration: &Configuration, parts: &Parts, suites: &[Suite]) -> Re
     let dir = private_directory(configuration)?;
     let export = dir.path().join("export");
     make_export(&export, configuration.unprivileged)?;
-    let task = server::Task {
-        export: &export,
-        beside: dir.path(),
-        model: configuration.model,
-        unprivileged: configuration.unprivileged,
-    };
-    let mut server = Server::start(&configuration.server, task)?;
+    let (suites, refused) = possible(configuration, suites);
+    let mut servers = Servers::start(configuration, &export, dir.path(), &suites)?;
     let agent = suites
         .iter()
         .any(|suite| suite.is_own())
-        .then(|| start_agent(&export))
+        .then(|| start_agent(&export, configuration.unprivileged))
         .transpose()?;
+    let server_is_qemu = matches!(configuration.server, Choice::Qemu);
     let mut session = Session {
         name: configuration.name(),
-        options: mount_options(server.as_ref()),
+        servers: &servers,
         devices: Devices {
             export: &export,
             model: configuration.model,
-            all: server.is_none(),
+            all: server_is_qemu,
         },
         scene: Scene {
             agent_port: agent.as_ref().map(|(_, port)| *port),
             model: configuration.model,
             unprivileged: configuration.unprivileged,
-            server_is_qemu: server.is_none(),
+            server_is_qemu,
+            open_files_max: configuration.open_files_max,
         },
         totals: Totals::default(),
     };
-    let ran = session.run(&kernel, parts, dir.path(), suites);
-    let alive = server.as_mut().map_or(Ok(()), Server::check);
-    drop((server, agent));
+    session.totals += refused;
+    let ran = session.run(&kernel, parts, dir.path(), &suites);
+    let mut totals = session.totals;
+    let alive = servers.check();
+    drop(agent);
+    let logs = servers.end();
     // What was counted before things went wrong still counts.
     for error in [ran, alive].into_iter().filter_map(Result::err) {
-        println!("[{}] {error:#}", session.name);
-        session.totals += Totals::FAIL;
+        println!("[{}] {error:#}", configuration.name());
+        totals += Totals::FAIL;
     }
-    let log = dir.path().join(server::LOG);
-    if session.totals.failed > 0 && log.exists() {
-        print_end(&log)?;
+    if totals.failed > 0 {
+        logs.iter().try_for_each(|log| print_end(log))?;
     }
     if configuration.keep {
         println!("kept {}", dir.keep().display());
     }
-    Ok(session.totals)
+    Ok(totals)
 }
 
-/// The transport first: `share.sh` looks for it there.
-fn mount_options(server: Option<&Server>) -> String {
-    let transport = match server {
-        Some(server) => format!("trans=tcp,port={}", server.port),
-        None => "trans=virtio".to_owned(),
-    };
-    let aname = match server {
-        Some(server) if !server.aname.is_empty() => format!(",aname={}", server.aname),
-        _ => String::new(),
-    };
-    format!("{transport},version=9p2000.L,msize=1048576,posixacl,access=client{aname}")
+/// Those of `suites` that can be asked, and the count of the others.
+fn possible(configuration: &Configuration, suites: &[Suite]) -> (Vec<Suite>, Totals) {
+    let mut refused = Totals::default();
+    let mut possible = suites.to_vec();
+    possible.retain(|&suite| {
+        let Some(why) = servers::hindrance(configuration, suite) else {
+            return true;
+        };
+        let (name, suite) = (configuration.name(), suite.name());
+        println!("[{name} {suite}] skipped: {why}");
+        refused += Totals::SKIP;
+        false
+    });
+    (possible, refused)
 }
 
 /// Which of QEMU's own 9p devices a guest gets.
@@ -154,7 +159,7 @@ impl Devices<'_> {
 
 struct Session<'a> {
     name: String,
-    options: String,
+    servers: &'a Servers,
     devices: Devices<'a>,
     scene: Scene,
     totals: Totals,
@@ -164,8 +169,9 @@ impl Session<'_> {
     fn run(&mut self, kernel: &Kernel, parts: &Parts, dir: &Path, suites: &[Suite]) -> Result<()> {
         let mut left = suites.to_vec();
         while !left.is_empty() {
-            let plan: String = left.iter().map(|suite| suite.plan(&self.scene)).collect();
-            let payload = parts.programs.pack(&self.options, &plan)?;
+            let line = |suite: &Suite| suite.plan(&self.servers.mount_options(*suite), &self.scene);
+            let plan: String = left.iter().map(line).collect();
+            let payload = parts.programs.pack(&plan)?;
             let devices = self.devices.arguments(&left);
             let guest = Guest::boot(kernel, &parts.root, &payload, dir, &devices)?;
             self.watch(&guest, &mut left)?;
@@ -244,8 +250,8 @@ fn lost(suite: &str, what: &str) -> i32 {
     -1
 }
 
-fn start_agent(export: &Path) -> Result<(Running, u16)> {
-    let (mut running, lines) = Running::start_lines("agent", &suites::agent(export))?;
+fn start_agent(export: &Path, unprivileged: bool) -> Result<(Running, u16)> {
+    let (mut running, lines) = Running::start_lines("agent", &suites::agent(export, unprivileged))?;
     let first = lines
         .recv_timeout(Duration::from_secs(10))
         .context("the host agent said nothing")?;

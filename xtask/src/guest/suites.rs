@@ -9,6 +9,8 @@ use clap::ValueEnum;
 
 use super::cpio::Archive;
 use super::pjdfstest;
+use super::server;
+use super::server::Kind;
 use super::server::Model;
 use super::tools;
 use crate::places;
@@ -35,6 +37,18 @@ pub enum Suite {
     Dialects,
     /// QEMU's own server on the same directory
     Interop,
+    /// Two clients and the host in one tree: what one does the others see, and races between them
+    Coherence,
+    /// Very many open files, and many with a server that may open few
+    Fids,
+    /// Owners translated between guest and host
+    Ids,
+    /// All that the guest has belongs to the server's own user
+    Me,
+    /// Users of the guest whose rights the host judges
+    Users,
+    /// The same without rights for the guest's root
+    Squash,
     /// git, sqlite, rsync, tar and dpkg at work
     Apps,
     /// The public POSIX file system test suite
@@ -56,6 +70,12 @@ impl Suite {
             Self::Readdir => "readdir",
             Self::Dialects => "dialects",
             Self::Interop => "interop",
+            Self::Coherence => "coherence",
+            Self::Fids => "fids",
+            Self::Ids => "ids",
+            Self::Me => "me",
+            Self::Users => "users",
+            Self::Squash => "squash",
             Self::Apps => "apps",
             Self::Pjdfstest => "pjdfstest",
             Self::Fsx => "fsx",
@@ -67,27 +87,39 @@ impl Suite {
         !matches!(self, Self::Pjdfstest | Self::Fsx)
     }
 
+    /// The server it is asked of.
+    pub fn server(self) -> Kind {
+        match self {
+            Self::Ids => Kind::Translating,
+            Self::Me => Kind::MappingToMe,
+            Self::Users => Kind::Enforcing,
+            Self::Squash => Kind::Squashing,
+            _ => Kind::Plain,
+        }
+    }
+
     /// Seconds after which it is given up. Emulated processors are ten to twenty times slower than real ones.
     pub fn limit(self) -> u64 {
         match self {
             Self::Apps | Self::Interop => 1500,
-            Self::Lifetime | Self::Pjdfstest => 900,
+            Self::Lifetime | Self::Pjdfstest | Self::Fids => 900,
             _ => 600,
         }
     }
 
-    /// Its line in the guest's plan: name, limit, cache mode, command.
-    pub fn plan(self, scene: &Scene) -> String {
+    /// Its line in the guest's plan: name, limit, cache mode, mount options, command.
+    pub fn plan(self, options: &str, scene: &Scene) -> String {
         let (name, limit) = (self.name(), self.limit());
         let command = match self {
             Self::Pjdfstest => "pjdfstest.sh".to_owned(),
             Self::Fsx => "fsx.sh".to_owned(),
             Self::Interop => format!("interop.sh {}", scene.arguments("/mnt/q")),
+            Self::Coherence => format!("coherence.sh {}", scene.arguments("/mnt/b")),
             _ => format!("ninefold-suite {name} {}", scene.arguments("/mnt/b")),
         };
         // sqlite maps its journal index for writing, which Linux refuses without a cache.
         let cache = if self == Self::Apps { "mmap" } else { "none" };
-        format!("{name} {limit} {cache} {command}\n")
+        format!("{name} {limit} {cache} {options} {command}\n")
     }
 
     /// What its output and exit status amount to.
@@ -115,6 +147,8 @@ pub struct Scene {
     pub model: Model,
     pub unprivileged: bool,
     pub server_is_qemu: bool,
+    /// Of the server, if it is fewer than usual.
+    pub open_files_max: Option<u32>,
 }
 
 impl Scene {
@@ -129,6 +163,9 @@ impl Scene {
         }
         if self.server_is_qemu {
             arguments.push_str(" --server-is-qemu");
+        }
+        if let Some(max) = self.open_files_max {
+            arguments.push_str(&format!(" --open-files-max {max}"));
         }
         arguments
     }
@@ -160,6 +197,7 @@ impl Programs {
             "share.sh",
             "fsx.sh",
             "interop.sh",
+            "coherence.sh",
             "fsx-none.toml",
             "fsx-mmap.toml",
             "pjdfstest.sh",
@@ -170,22 +208,34 @@ impl Programs {
         Ok(Self { files })
     }
 
-    /// Packs them, the mount options and the plan as the guest's payload.
-    pub fn pack(&self, options: &str, plan: &str) -> Result<Vec<u8>> {
+    /// Packs them and the plan as the guest's payload.
+    pub fn pack(&self, plan: &str) -> Result<Vec<u8>> {
         let mut archive = Archive::default();
         archive.directory("payload")?;
         for (name, source) in &self.files {
             archive.copy(&format!("payload/{name}"), 0o755, source)?;
         }
-        archive.file("payload/options", 0o644, options.as_bytes())?;
         archive.file("payload/plan", 0o644, plan.as_bytes())?;
         archive.finish()
     }
 }
 
+/// What the host's hands may do beyond their user: look after what clients left with odd modes and owners.
+const POWERS: &str = "+chown,+dac_override,+fowner,+fsetid";
+
 /// The program on the host that does to the export what a suite asks it to do behind the client's back.
-pub fn agent(export: &Path) -> Command {
-    let mut agent = Command::new(places::release("ninefold-host-agent"));
+///
+/// Beside an unprivileged server it is that one's user, so that what it makes is the server's too.
+pub fn agent(export: &Path, unprivileged: bool) -> Command {
+    let program = places::release("ninefold-host-agent");
+    let mut agent = if unprivileged {
+        let mut agent = server::as_nobody();
+        agent.args(["--inh-caps", POWERS, "--ambient-caps", POWERS, "--"]);
+        agent.arg(program);
+        agent
+    } else {
+        Command::new(program)
+    };
     agent.arg("--dir").arg(export);
     agent
 }

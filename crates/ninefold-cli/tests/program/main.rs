@@ -1,6 +1,7 @@
 //! The built program, run as its users run it: wrong usage, and every client command against
 //! `ninefold serve`, and two servers of one folder.
 
+mod few_files;
 mod guests;
 mod listing;
 mod locks;

@@ -67,21 +67,35 @@ impl Served {
 
     /// With these arguments; relative paths in them are in a directory of the test's own.
     pub fn start_with(args: &[&str]) -> Self {
-        let dir = tempfile::tempdir().expect("a temporary directory");
-        let export = dir.path().join("export");
-        std::fs::create_dir(&export).expect("a directory");
-        Self::start_in(dir, args, &export)
+        Self::start_by(ninefold(), args)
+    }
+
+    /// Where it may have no more than so many files open, as a shell's `ulimit -n` has it.
+    pub fn start_with_files(max: u32, args: &[&str]) -> Self {
+        let mut command = Command::new("prlimit");
+        command
+            .arg(format!("--nofile={max}:{max}"))
+            .arg(env!("CARGO_BIN_EXE_ninefold"))
+            .stdin(Stdio::null());
+        Self::start_by(command, args)
     }
 
     /// One more server of the same folder.
     pub fn again(&self) -> Self {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let args = ["--unix", "socket", "--security-model", "none"];
-        Self::start_in(dir, &args, &self.host(""))
+        Self::start_in(ninefold(), dir, &args, &self.host(""))
     }
 
-    fn start_in(dir: TempDir, args: &[&str], export: &Path) -> Self {
-        let mut server = ninefold()
+    fn start_by(command: Command, args: &[&str]) -> Self {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let export = dir.path().join("export");
+        std::fs::create_dir(&export).expect("a directory");
+        Self::start_in(command, dir, args, &export)
+    }
+
+    fn start_in(mut command: Command, dir: TempDir, args: &[&str], export: &Path) -> Self {
+        let mut server = command
             .current_dir(dir.path())
             .arg("serve")
             .args(args)

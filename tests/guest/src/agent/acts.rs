@@ -19,6 +19,7 @@ use crate::agent::describe;
 use crate::agent::holder::Holder;
 use crate::agent::place::Place;
 use crate::agent::place::Root;
+use crate::deeds;
 use crate::files::crc32;
 use crate::talk::Reply;
 use crate::talk::number_of;
@@ -43,6 +44,10 @@ impl Acts {
             [b"hold", ref lock @ .., path] => self.hold(lock, path),
             [b"try", ref lock @ .., path] => {
                 Holder::start(lock, &self.root.place(path)?).map(|_| vec![])
+            }
+            [b"in", directory, ref words @ ..] => {
+                let directory = self.root.place(directory)?;
+                deeds::act(directory.open(OFlags::RDONLY | OFlags::DIRECTORY)?, words)
             }
             [b"release", holder] => self.release(holder),
             [b"mkmany", path, count, padding] => make_many(&self.root.place(path)?, count, padding),

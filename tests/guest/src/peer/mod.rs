@@ -76,6 +76,21 @@ impl Peer {
         Ok((peer, PeerFd(number)))
     }
 
+    /// A peer that is this user of the guest, in this group and no other.
+    pub(crate) fn of_user(uid: u32, gid: u32) -> Result<Self> {
+        let peer = Self::start()?;
+        let (uid, gid) = (uid.to_string(), gid.to_string());
+        peer.must(&[b"become", uid.as_bytes(), gid.as_bytes()])?;
+        Ok(peer)
+    }
+
+    /// Does in a directory what the words of [`crate::deeds::act`] say.
+    pub(crate) fn act(&self, directory: &Path, words: &[&str]) -> Result<Reply> {
+        let words: Vec<&[u8]> = words.iter().map(|word| word.as_bytes()).collect();
+        let place: [&[u8]; 2] = [b"in", directory.as_os_str().as_bytes()];
+        self.ask(&[&place[..], &words[..]].concat())
+    }
+
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }

@@ -13,6 +13,7 @@ use rustix::fs::OFlags;
 use rustix::io::Errno;
 use rustix::process::Signal;
 
+use crate::deeds;
 use crate::files;
 use crate::sys;
 use crate::sys::Kind;
@@ -58,6 +59,10 @@ fn act(fds: &mut Fds, words: &[Vec<u8>]) -> Reply {
             Ok(went.to_string().into_bytes())
         }
         [b"alarm", seconds] => sys::alarm_after(number(seconds)?).map(|()| vec![]),
+        [b"in", directory, ref words @ ..] => {
+            let flags = OFlags::RDONLY | OFlags::DIRECTORY;
+            deeds::act(files::open(path_of(directory), flags)?, words)
+        }
         [b"become", uid, gid] => sys::become_user(number(uid)?, number(gid)?).map(|()| vec![]),
         [b"unlink", path] => rustix::fs::unlink(path_of(path)).map(|()| vec![]),
         [b"mkdir", path] => rustix::fs::mkdir(path_of(path), files::mode(0o755)).map(|()| vec![]),

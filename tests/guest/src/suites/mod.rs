@@ -2,20 +2,24 @@
 
 mod apps;
 mod bigio;
+mod coherence;
 mod dialects;
+mod fids;
 mod hostlocks;
+mod ids;
 mod interop;
 mod lifetime;
 mod locks;
 mod names;
 mod readdir;
+mod users;
 mod xattr;
 
 use crate::row::Row;
 
 type Rows = fn() -> Vec<Row>;
 
-const SUITES: [(&str, Rows); 10] = [
+const SUITES: [(&str, Rows); 16] = [
     ("lifetime", lifetime::rows),
     ("locks", locks::rows),
     ("hostlocks", hostlocks::rows),
@@ -25,6 +29,12 @@ const SUITES: [(&str, Rows); 10] = [
     ("readdir", readdir::rows),
     ("dialects", dialects::rows),
     ("interop", interop::rows),
+    ("coherence", coherence::rows),
+    ("fids", fids::rows),
+    ("ids", ids::translated),
+    ("me", ids::me),
+    ("users", users::users),
+    ("squash", users::squashed),
     ("apps", apps::rows),
 ];
 

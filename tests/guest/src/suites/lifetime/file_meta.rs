@@ -84,7 +84,7 @@ pub(super) static OPS: &[Op] = &[
     },
     Op {
         name: "fstatfs",
-        by_all: false,
+        by_all: true,
         opens: RO,
         run: fstatfs,
     },

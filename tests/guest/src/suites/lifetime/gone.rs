@@ -24,6 +24,8 @@ pub(super) enum Cause {
     Replaced,
     /// Replaced, but a second hard link remains
     ReplacedWithLink,
+    /// Unlinked, and another file made by that name
+    MadeAnew,
 }
 
 impl Cause {
@@ -32,6 +34,7 @@ impl Cause {
             Self::Unlinked => "unlinked",
             Self::Replaced => "replaced",
             Self::ReplacedWithLink => "replaced-linked",
+            Self::MadeAnew => "made-anew",
         }
     }
 }
@@ -82,8 +85,23 @@ const SHOWS_BY_LINK: [&str; 7] = [
     "linkat",
 ];
 
+/// What could hit the new file that has the old name, if the server went by that.
+const COULD_HIT: [&str; 9] = [
+    "read",
+    "write",
+    "truncate-shrink",
+    "fstat",
+    "fchmod",
+    "fchown",
+    "futimens",
+    "fstatfs",
+    "fsetxattr",
+];
+
 /// What changes more than the host has.
 const CHANGES_METADATA: [&str; 2] = ["fchmod", "fchown"];
+/// What shows or changes more than the host has.
+const SHOWS_METADATA: [&str; 3] = ["fchmod", "fchown", "fstat"];
 
 pub(super) fn rows() -> Vec<Row> {
     let mut rows = Vec::new();
@@ -98,6 +116,9 @@ pub(super) fn rows() -> Vec<Row> {
         {
             add(Cause::Unlinked, who, op);
             add(Cause::Replaced, who, op);
+            if COULD_HIT.contains(&op.name) {
+                add(Cause::MadeAnew, who, op);
+            }
         }
         if SHOWS_BY_LINK.contains(&op.name) {
             add(Cause::ReplacedWithLink, Who::This, op);
@@ -111,17 +132,19 @@ fn play(ctx: &Ctx, cause: Cause, who: Who, op: &Op) -> Result<()> {
     if cause == Cause::Unlinked && who == Who::This && op.opens[0].contains(OFlags::PATH) {
         ctx.not_on_9p("the 9p client clunks what it has only a path of when it unlinks it itself")?;
     }
-    if cause == Cause::Replaced && !ctx.metadata_follows(who) && CHANGES_METADATA.contains(&op.name)
-    {
-        return skip(
-            "in this model what the host puts in its place has the old one's mode and owner",
-        );
+    let shared = match cause {
+        Cause::Replaced => CHANGES_METADATA.contains(&op.name),
+        Cause::MadeAnew => SHOWS_METADATA.contains(&op.name),
+        Cause::Unlinked | Cause::ReplacedWithLink => false,
+    };
+    if shared && !ctx.metadata_follows(who) {
+        return skip("in this model the host's new file has the old one's mode and owner");
     }
     let gone = stage(ctx, cause, who, op.opens)?;
     let replacement = match cause {
         Cause::Unlinked => None,
         // Through the other client: this one may keep the old name pinned while it has the file open.
-        Cause::Replaced | Cause::ReplacedWithLink => Some(Snapshot::take(&ctx.b(NAME))?),
+        _ => Some(Snapshot::take(&ctx.b(NAME))?),
     };
     (op.run)(ctx, &gone)?;
     match replacement {
@@ -152,7 +175,14 @@ fn stage(ctx: &Ctx, cause: Cause, who: Who, opens: &[OFlags]) -> Result<Gone> {
     let fds = fds.context("open while the name is there")?;
     match cause {
         Cause::Unlinked => ctx.unlink(who, NAME)?,
-        Cause::Replaced | Cause::ReplacedWithLink => replace(ctx, who)?,
+        Cause::Replaced | Cause::ReplacedWithLink => {
+            replacement(ctx, who, "new")?;
+            ctx.rename(who, "new", NAME)?;
+        }
+        Cause::MadeAnew => {
+            ctx.unlink(who, NAME)?;
+            replacement(ctx, who, NAME)?;
+        }
     }
     Ok(Gone {
         fds,
@@ -162,13 +192,12 @@ fn stage(ctx: &Ctx, cause: Cause, who: Who, opens: &[OFlags]) -> Result<Gone> {
     })
 }
 
-fn replace(ctx: &Ctx, who: Who) -> Result<()> {
-    ctx.put(who, "new", &files::pattern(2, 777))?;
-    let path = ctx.b("new");
+fn replacement(ctx: &Ctx, who: Who, name: &str) -> Result<()> {
+    ctx.put(who, name, &files::pattern(2, 777))?;
+    let path = ctx.b(name);
     rustix::fs::chmod(&path, files::mode(0o604)).context("chmod of the replacement")?;
     rustix::fs::chown(&path, uid(21), gid(43)).context("chown of the replacement")?;
-    files::set_xattr(&path, MARK, b"new").context("setxattr of the replacement")?;
-    ctx.rename(who, "new", NAME)
+    files::set_xattr(&path, MARK, b"new").context("setxattr of the replacement")
 }
 
 #[expect(clippy::unnecessary_wraps, reason = "chown takes options")]
