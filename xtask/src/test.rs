@@ -163,38 +163,51 @@ fn cargo_test(command: &Command) -> Result<Totals> {
 const LANES: usize = 2;
 
 /// Whatever depends on the client's kernel runs on both, whatever depends on the security model with
-/// all of them; programs at work where a server has all rights, where it has none, and with the model
+/// all of them; programs at work where a server has all rights, and where it has none with the model
 /// that is the default.
 fn guests() -> Result<Totals> {
     use Model::{MappedFile, MappedXattr, None, Passthrough};
     use Series::{V6_1, V6_12};
     use Suite::{
-        Apps, Bigio, Dialects, Fsx, Hostlocks, Interop, Lifetime, Locks, Names, Pjdfstest, Readdir,
-        Xattr,
+        Apps, Bigio, Coherence, Dialects, Fids, Fsx, Hostlocks, Ids, Interop, Lifetime, Locks, Me,
+        Names, Pjdfstest, Readdir, Squash, Users, Xattr,
     };
     // Linux 6.12 never ends a read of a file that another client has made shorter (netfs asks again and
     // again for what is behind the end): bigio, which does that, is for 6.1.
     let all = vec![
-        Lifetime, Locks, Hostlocks, Xattr, Names, Readdir, Fsx, Pjdfstest, Dialects,
+        Lifetime, Locks, Hostlocks, Coherence, Users, Squash, Ids, Me, Xattr, Names, Readdir, Fsx,
+        Pjdfstest, Dialects,
     ];
-    let kept = vec![Pjdfstest, Xattr, Hostlocks, Fsx];
+    let kept = vec![Pjdfstest, Xattr, Hostlocks, Ids, Me, Fsx];
     guest::run_jobs(
         &[
             by_root(V6_1, Passthrough, all.clone()),
             by_root(V6_12, Passthrough, all),
-            by_nobody(V6_1, MappedXattr, vec![Apps, Pjdfstest, Xattr, Fsx]),
+            by_nobody(
+                V6_1,
+                MappedXattr,
+                vec![Apps, Pjdfstest, Xattr, Ids, Me, Fsx],
+            ),
             by_root(V6_12, Passthrough, vec![Apps]),
-            by_nobody(V6_1, None, vec![Apps]),
             by_nobody(V6_12, MappedFile, kept.clone()),
             by_root(V6_1, MappedFile, vec![Interop]),
             by_root(V6_1, MappedXattr, vec![Interop]),
-            by_root(V6_1, None, kept),
+            by_root(V6_1, None, [&kept[..], &[Users, Squash]].concat()),
             by_root(V6_1, Passthrough, vec![Bigio]),
-            by_root(V6_1, None, vec![Interop]),
+            with_few_files(by_root(V6_1, Passthrough, vec![Fids])),
             by_root(V6_1, Passthrough, vec![Interop]),
         ],
         LANES,
     )
+}
+
+/// With a server that may have 256 files open, a shell's idea of few.
+fn with_few_files((configuration, suites): Job) -> Job {
+    let configuration = Configuration {
+        open_files_max: Some(256),
+        ..configuration
+    };
+    (configuration, suites)
 }
 
 /// With a server that may do everything on the host.

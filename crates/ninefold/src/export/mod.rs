@@ -361,12 +361,27 @@ impl Export {
         if node.id() == self.root.id() {
             return Err(Errno::BUSY);
         }
-        for place in node.place().cloned().into_iter().chain(node.moved()) {
+        if let Some(place) = node.place() {
+            if place.names(node)? {
+                return Ok(place.clone());
+            }
+            if Self::has_names_of_others(node)? {
+                return Err(Errno::NOENT);
+            }
+        }
+        if let Some(place) = node.moved() {
             if place.names(node)? {
                 return Ok(place);
             }
         }
         identity::as_server(|| self.locate_by_hint(node))
+    }
+
+    /// Whether the object has names by which others came to it. Where it was moved to then says
+    /// nothing of the name by which this client did.
+    fn has_names_of_others(node: &Arc<Node>) -> Result<bool> {
+        let may_have = node.is_shared() && !node.is_dir();
+        Ok(may_have && sys::stat(node.fd()?.as_fd())?.nlink > 1)
     }
 
     /// Follows the host's own idea of the path down from the root, one component at a time.

@@ -174,6 +174,11 @@ impl Node {
         Ok(Arc::clone(self))
     }
 
+    /// Whether other nodes are the same object.
+    pub(super) fn is_shared(&self) -> bool {
+        self.object.is_shared()
+    }
+
     /// Who pays for descriptors.
     pub(super) fn keeper(&self) -> &Arc<Keeper> {
         &self.tree.keeper

@@ -96,6 +96,11 @@ impl Object {
         self.file_type
     }
 
+    /// Whether it has more than one node.
+    pub(super) fn is_shared(&self) -> bool {
+        self.nodes.load(Ordering::Relaxed) > 1
+    }
+
     /// Its descriptor, or how to find it.
     pub(super) fn look(&self) -> Lost {
         self.used.store(true, Ordering::Relaxed);

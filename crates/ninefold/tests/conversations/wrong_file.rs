@@ -204,6 +204,7 @@ fn begin(model: SecurityModel) -> (Share, Client, Client) {
 
 /// Everything of the object that has the name now.
 fn holder(share: &Share) -> (Attr, Vec<u8>, Vec<u8>) {
+    share.settle();
     let mut client = share.client();
     client.find(LOOK, "d/file");
     let mut attr = client.getattr(LOOK, 0x7ff).expect("attributes");

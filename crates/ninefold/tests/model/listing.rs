@@ -24,6 +24,9 @@ struct Listing {
     /// What was there at the start.
     begun: Names,
     seen: Names,
+    /// What was there when one of the parts was read: ext4 reads a block ahead, and lists what was
+    /// in it although it is gone since.
+    ever: Names,
 }
 
 /// What is in a directory now.
@@ -79,8 +82,9 @@ impl Listings {
         });
         let part = read(client, fid, listing.offset, count);
         let now = names(tree, dir);
+        listing.ever.extend(now.clone());
         let room = (count as usize).saturating_sub(ENTRY_HEAD);
-        if part == Err(Errno::INVAL) && now.keys().any(|name| name.len() > room) {
+        if part == Err(Errno::INVAL) && listing.ever.keys().any(|name| name.len() > room) {
             return Ok(());
         }
         let part = part.map_err(|errno| format!("expected a part, came {errno:?}"))?;
@@ -99,8 +103,8 @@ impl Listing {
         if name == "." || name == ".." {
             return Ok(());
         }
-        let Some(number) = now.get(name) else {
-            return Err(format!("{name} is listed and not there"));
+        let Some(number) = now.get(name).or_else(|| self.ever.get(name)) else {
+            return Err(format!("{name} is listed and was never there"));
         };
         match self.seen.insert(name.to_owned(), *number) {
             Some(before) if before == *number => Err(format!("{name} is listed twice")),
