@@ -18,14 +18,17 @@ pub const SOON: Duration = Duration::from_secs(20);
 const EINTR: u32 = 4;
 const RDWR: u32 = 2;
 
-/// Takes a lease on a file (F_SETLEASE, F_WRLCK), and says so when somebody asks for its end.
+/// Takes a lease on a file (F_SETLEASE, F_WRLCK), and says so when somebody asks for its end. Perl
+/// runs the handler between two of its own steps: a signal that comes just before a read would
+/// have to wait for the read's end, so that none of them may be long.
 const HOLDER: &str = r#"
     $| = 1;
     $SIG{IO} = sub { print "asked\n" };
     open(my $file, "+<", $ARGV[0]) or die "open: $!";
     fcntl($file, 1024, 1) or die "lease: $!";
     print "held\n";
-    1 while <STDIN>;
+    vec(my $stdin, 0, 1) = 1;
+    1 until select(my $ready = $stdin, undef, undef, 0.01) > 0;
 "#;
 
 /// Another program, which has a lease on a file until this is dropped.
