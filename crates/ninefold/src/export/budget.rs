@@ -161,13 +161,11 @@ impl Keeper {
                 return Ok(permit);
             }
             drop(permit);
-            // What is given back is anybody's.
+            // Whoever holds more than its share gives back first; then others what they can do
+            // without, for that is no share. What is given back is anybody's.
             let has_room = identity::as_server(|| {
-                Ok(if is_fair {
-                    self.budget.make_room()
-                } else {
-                    self.park(self.budget.batch()) > 0
-                })
+                let gives = !is_fair && self.park(self.budget.batch()) > 0;
+                Ok(gives || self.budget.make_room())
             })?;
             refused = if is_fair { Errno::NFILE } else { Errno::MFILE };
             if !has_room {

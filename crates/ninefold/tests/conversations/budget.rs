@@ -269,25 +269,37 @@ fn a_listing_goes_on_where_it_was() {
     assert_eq!((names.len(), all), (MANY as usize + 2, MANY as usize + 2));
 }
 
+/// Has the client hold as many files without a name as it can; how many, and what it is told then.
+fn hold_nameless(greedy: &mut Client) -> (u32, Errno) {
+    for nameless in 0..MANY {
+        let fid = CROWD + nameless;
+        greedy.walk(0, fid, &[]).expect("a clone");
+        let made = greedy.lcreate(fid, "nameless", RDWR, 0o600);
+        if let Err(errno) = made.and_then(|_| greedy.unlinkat(0, "nameless", 0)) {
+            return (nameless, errno);
+        }
+    }
+    panic!("it never ends");
+}
+
+/// What another client holds and can do without is not its share.
+#[test]
+fn who_cannot_give_back_is_helped_by_who_can() {
+    let (share, budget) = share(|_| {});
+    let (mut idle, mut greedy) = (share.client(), share.client());
+    crowd(&mut idle, &budget);
+    let (nameless, _) = hold_nameless(&mut greedy);
+    assert!(nameless >= 8, "{nameless} only");
+    idle.getattr(CROWD, 0x7ff).expect("attributes");
+}
+
 /// Files without a name cannot be opened once more: they are what runs out at last, and leave
 /// others enough.
 #[test]
 fn who_cannot_give_back_is_refused_and_no_other() {
     let (share, budget) = share(|_| {});
     let (mut greedy, mut modest) = (share.client(), share.client());
-    let mut nameless = 0;
-    let refused = loop {
-        let fid = CROWD + nameless;
-        greedy.walk(0, fid, &[]).expect("a clone");
-        if let Err(errno) = greedy.lcreate(fid, "nameless", RDWR, 0o600) {
-            break errno;
-        }
-        if let Err(errno) = greedy.unlinkat(0, "nameless", 0) {
-            break errno;
-        }
-        nameless += 1;
-        assert!(nameless < MANY, "it never ends");
-    };
+    let (nameless, refused) = hold_nameless(&mut greedy);
     assert_eq!(refused, Errno::MFILE);
     assert!(nameless >= 8, "{nameless} only");
     assert!(budget.held() <= budget.max(), "{budget:?}");
