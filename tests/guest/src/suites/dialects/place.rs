@@ -13,8 +13,8 @@ use crate::ctx::Ctx;
 use crate::expect;
 use crate::files;
 
-/// The mount options of the suites, for 9P2000.L.
-const OPTIONS: &str = "/opt/ninefold/options";
+/// The variable that holds the mount options of the suite, for 9P2000.L.
+const OPTIONS: &str = "SHARE_OPTIONS";
 /// The host as a guest sees it.
 const HOST: &str = "10.0.2.2";
 
@@ -83,7 +83,7 @@ impl Drop for Place {
 
 /// ACLs and the client's own permission checks are of .L alone.
 fn options(dialect: Dialect) -> Result<String> {
-    let options = std::fs::read_to_string(OPTIONS).with_context(|| format!("read {OPTIONS}"))?;
+    let options = std::env::var(OPTIONS).with_context(|| OPTIONS.to_owned())?;
     let version = format!("version={}", dialect.version());
     let kept = options
         .trim()
