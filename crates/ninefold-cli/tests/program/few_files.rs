@@ -1,10 +1,12 @@
 //! A server that may have 256 files open itself, and clients that have very many more.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use ninefold_client::{Client, Fid, File, Options, Url};
-use ninefold_wire::flags::open;
+use ninefold_wire::SetAttr;
+use ninefold_wire::flags::{open, setattr};
 
 use crate::server::Served;
 
@@ -93,6 +95,29 @@ fn unlinked_files_stay_open_among_many() {
         files.extend(create(&client, unlinked..OPEN));
         check(&files);
     }
+}
+
+/// Files whose mode lets nobody open them again stay open, those of a server too that has to obey modes.
+#[test]
+fn a_change_of_mode_closes_nothing() {
+    let args = ["--unix", "socket", "--security-model", "none"];
+    let served = Served::start_weak_with_files(FILES_MAX, &args);
+    let client = connect(&served);
+    let files = create(&client, 0..OPEN);
+    for number in (0..OPEN).step_by(10) {
+        // One in fifty is for nobody, which is what can be kept open.
+        let mode = if number % 50 == 0 { 0 } else { 0o640 };
+        let change = SetAttr {
+            valid: setattr::MODE,
+            mode,
+            ..SetAttr::default()
+        };
+        let changed = client.set_attr(name(number), change);
+        changed.unwrap_or_else(|error| panic!("mode of file {number}: {error}"));
+    }
+    check(&files);
+    let mode = fs::metadata(served.host(name(50))).expect("a file").mode();
+    assert_eq!(mode & 0o7777, 0);
 }
 
 /// Directories of empty files, and how many names that makes.

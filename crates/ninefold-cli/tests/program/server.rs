@@ -80,6 +80,21 @@ impl Served {
         Self::start_by(command, args)
     }
 
+    /// The same without any of root's capabilities: it may open what the mode of a file lets its owner
+    /// open.
+    pub fn start_weak_with_files(max: u32, args: &[&str]) -> Self {
+        let mut command = Command::new("setpriv");
+        if rustix::process::geteuid().is_root() {
+            command.arg("--bounding-set=-all");
+        }
+        command
+            .arg("prlimit")
+            .arg(format!("--nofile={max}:{max}"))
+            .arg(env!("CARGO_BIN_EXE_ninefold"))
+            .stdin(Stdio::null());
+        Self::start_by(command, args)
+    }
+
     /// One more server of the same folder.
     pub fn again(&self) -> Self {
         let dir = tempfile::tempdir().expect("a temporary directory");

@@ -45,7 +45,31 @@ pub(super) enum Parked {
 /// What holds a descriptor and can do without for a time.
 pub(super) trait Parkable: Send + Sync {
     /// Gives the descriptor back if what it is of can be found again.
-    fn park(&self) -> Parked;
+    fn park(self: Arc<Self>) -> Parked;
+}
+
+/// What may be asked to give its descriptor back.
+pub(super) enum Offer {
+    /// As long as it lives.
+    OfLiving(Weak<dyn Parkable>),
+    /// Whatever becomes of who offers it.
+    OfAny(Arc<dyn Parkable>),
+}
+
+impl Offer {
+    fn holds(&self) -> Option<Arc<dyn Parkable>> {
+        match self {
+            Self::OfLiving(holds) => holds.upgrade(),
+            Self::OfAny(holds) => Some(Arc::clone(holds)),
+        }
+    }
+
+    fn is_alive(&self) -> bool {
+        match self {
+            Self::OfLiving(holds) => holds.strong_count() > 0,
+            Self::OfAny(_) => true,
+        }
+    }
 }
 
 /// The descriptors that all exports of a process may use together.
@@ -122,7 +146,7 @@ pub struct Keeper {
     budget: Arc<Budget>,
     held: AtomicUsize,
     /// What may be given back, oldest first; some of it gone or given back since.
-    idle: Mutex<VecDeque<Weak<dyn Parkable>>>,
+    idle: Mutex<VecDeque<Offer>>,
 }
 
 impl Keeper {
@@ -209,12 +233,12 @@ impl Keeper {
     }
 
     /// From now on this may be asked to give its descriptor back.
-    pub(super) fn offer(&self, holds: Weak<dyn Parkable>) {
+    pub(super) fn offer(&self, offer: Offer) {
         let mut idle = locked(&self.idle);
         if idle.len() > 2 * self.held() + 64 {
-            idle.retain(|known| known.strong_count() > 0);
+            idle.retain(Offer::is_alive);
         }
-        idle.push_back(holds);
+        idle.push_back(offer);
     }
 
     /// Gives back up to `wanted` descriptors; returns how many.
@@ -226,7 +250,7 @@ impl Keeper {
             let Some(next) = locked(&self.idle).pop_front() else {
                 break;
             };
-            match next.upgrade().map(|holds| holds.park()) {
+            match next.holds().map(Parkable::park) {
                 Some(Parked::Yes) => parked += 1,
                 Some(Parked::Later) => locked(&self.idle).push_back(next),
                 Some(Parked::Never) | None => {}

@@ -1,14 +1,15 @@
 //! An object of the tree, as a client came to know it.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Weak};
 
 use ninefold_wire::Name;
 use rustix::fs::{FileType, Mode, OFlags};
 use rustix::io::Errno;
 
-use super::budget::{Descriptor, Keeper, Parkable, Parked};
-use super::object::{Lost, Object, Objects, WayBack};
+use super::budget::{Descriptor, Keeper, Offer, Parkable, Parked};
+use super::object::{Lost, Object, Objects, Orphan, WayBack};
+use super::opened::{ModeChange, Opened};
 use crate::locked;
 use crate::sys::{self, FileHandle, FileId, Result, Stat, identity};
 
@@ -158,7 +159,7 @@ impl Node {
     fn offer(self: &Arc<Self>) {
         if self.object.begins_offer() {
             let holds = Arc::downgrade(self);
-            self.tree.keeper.offer(holds);
+            self.tree.keeper.offer(Offer::OfLiving(holds));
         }
     }
 
@@ -208,7 +209,7 @@ impl Node {
                 self.object
                     .hold(identity::as_server(|| tree.keeper.open(open))?)
             }
-            Lost::Name => identity::as_server(|| self.find_by_name()).map_err(gone)?,
+            Lost::Name => identity::as_server(|| self.find_by_names())?,
         };
         self.offer();
         Ok(fd)
@@ -220,10 +221,20 @@ impl Node {
         moved.or_else(|| self.place.clone()).ok_or(Errno::STALE)
     }
 
-    /// Finds the object by name, down from the next directory above that has a descriptor or a
+    /// Finds the object by the name that was last known, or else by its own.
+    fn find_by_names(self: &Arc<Self>) -> Result<Arc<Descriptor>> {
+        let last = self.last_place()?;
+        let found = self.find_at(last).map_err(gone);
+        match (found, self.place.clone()) {
+            (Err(Errno::STALE), Some(place)) => self.find_at(place).map_err(gone),
+            (found, _) => found,
+        }
+    }
+
+    /// Finds the object at a place, down from the next directory above that has a descriptor or a
     /// handle. In a loop, because a client can make the way long.
-    fn find_by_name(self: &Arc<Self>) -> Result<Arc<Descriptor>> {
-        let mut way = vec![(Arc::clone(self), self.last_place()?)];
+    fn find_at(self: &Arc<Self>, place: Place) -> Result<Arc<Descriptor>> {
+        let mut way = vec![(Arc::clone(self), place)];
         let mut dir = loop {
             let Some((_, Place { parent, .. })) = way.last() else {
                 return Err(Errno::STALE);
@@ -245,6 +256,21 @@ impl Node {
             node.offer();
         }
         Ok(dir)
+    }
+
+    /// Takes note that an open file of the object is about to be closed for a time. False when it must
+    /// not be: the mode is about to change.
+    pub(super) fn note_closing(&self, file: Weak<Opened>) -> bool {
+        self.object.note_closing(file)
+    }
+
+    /// Before the mode of the object changes: has all its open files open again, and keeps them so
+    /// until what is returned is dropped.
+    ///
+    /// # Errors
+    /// As [`Node::fd`], and the errno of openat(2).
+    pub(super) fn begin_mode_change(&self) -> Result<ModeChange> {
+        ModeChange::begin(&self.object)
     }
 
     /// The object's metadata file, if it is known.
@@ -379,7 +405,7 @@ fn gone(errno: Errno) -> Errno {
 }
 
 impl Parkable for Node {
-    fn park(&self) -> Parked {
+    fn park(self: Arc<Self>) -> Parked {
         let parked = self
             .object
             .park(|fd, stat, moved| self.way_back(fd, stat, moved));
@@ -395,12 +421,24 @@ impl Parkable for Node {
 /// run out of stack.
 impl Drop for Node {
     fn drop(&mut self) {
+        let objects = &self.tree.objects;
+        if self.is_shared() && !objects.have_handles() {
+            // The name that is known to be its own a moment longer.
+            if let Some(place) = self.place.clone() {
+                self.object.keep_place(place);
+            }
+        }
         let mut places = self.take_places();
         while let Some(place) = places.pop() {
             if let Some(mut parent) = Arc::into_inner(place.parent) {
                 places.append(&mut parent.take_places());
             }
         }
-        self.tree.objects.leave(&self.object);
+        let objects = &self.tree.objects;
+        if objects.leave(&self.object) {
+            if let Some(orphan) = Orphan::of(&self.object, objects) {
+                self.tree.keeper.offer(Offer::OfAny(orphan));
+            }
+        }
     }
 }

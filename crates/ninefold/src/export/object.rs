@@ -6,13 +6,14 @@ use std::collections::HashSet;
 use std::hash::{Hash, Hasher};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, TryLockError};
+use std::sync::{Arc, Mutex, TryLockError, Weak};
 
 use rustix::fs::{FileType, OFlags};
 use rustix::io::Errno;
 
-use super::budget::{Descriptor, Parked};
+use super::budget::{Descriptor, Parkable, Parked};
 use super::node::Place;
+use super::opened::Opened;
 use crate::locked;
 use crate::sys::{self, FileHandle, FileId, Result, Stat};
 
@@ -27,6 +28,8 @@ pub(super) struct Object {
     used: AtomicBool,
     /// Whether one of its nodes is among those that will be asked.
     offered: AtomicBool,
+    /// Whether the object itself is, because such a node is gone.
+    orphaned: AtomicBool,
     /// How many nodes are this object. Changed with the lock of its shard held.
     nodes: AtomicU32,
     state: Mutex<State>,
@@ -46,6 +49,10 @@ struct Extra {
     moved: Option<Place>,
     /// The metadata file that its last name had.
     metadata: Option<Arc<Descriptor>>,
+    /// Open files that were closed for a time, of which a change of mode would make an end.
+    closed: Vec<Weak<Opened>>,
+    /// Changes of mode under way.
+    mode_changes: usize,
 }
 
 /// How to get at the object.
@@ -79,6 +86,7 @@ impl Object {
             file_type: stat.file_type(),
             used: AtomicBool::new(false),
             offered: AtomicBool::new(false),
+            orphaned: AtomicBool::new(false),
             nodes: AtomicU32::new(1),
             state: Mutex::new(State {
                 way,
@@ -202,6 +210,18 @@ impl Object {
         drop(before);
     }
 
+    /// A name that it has, should there be no other to find it by.
+    pub(super) fn keep_place(&self, place: Place) {
+        let mut state = locked(&self.state);
+        let extra = state.extra.get_or_insert_default();
+        let unused = match extra.moved {
+            Some(_) => Some(place),
+            None => extra.moved.replace(place),
+        };
+        drop(state);
+        drop(unused);
+    }
+
     /// The metadata file of its last name, if that is gone.
     pub(super) fn metadata(&self) -> Option<Arc<Descriptor>> {
         locked(&self.state).extra.as_ref()?.metadata.clone()
@@ -214,6 +234,36 @@ impl Object {
         let before = extra.metadata.replace(metadata);
         drop(state);
         drop(before);
+    }
+
+    /// Takes note that an open file is about to be closed for a time. False while the mode changes.
+    pub(super) fn note_closing(&self, file: Weak<Opened>) -> bool {
+        let mut state = locked(&self.state);
+        let extra = state.extra.get_or_insert_default();
+        if extra.mode_changes > 0 {
+            return false;
+        }
+        extra.closed.retain(|file| file.strong_count() > 0);
+        extra.closed.push(file);
+        true
+    }
+
+    /// No open file is closed for a time before [`Object::end_mode_change`]. Returns those that are.
+    pub(super) fn begin_mode_change(&self) -> Vec<Weak<Opened>> {
+        let mut state = locked(&self.state);
+        let extra = state.extra.get_or_insert_default();
+        extra.mode_changes += 1;
+        extra.closed.clone()
+    }
+
+    /// The mode has changed, or not; `open` again are those that were closed before.
+    pub(super) fn end_mode_change(&self, open: bool) {
+        let mut state = locked(&self.state);
+        let extra = state.extra.get_or_insert_default();
+        extra.mode_changes -= 1;
+        if open {
+            extra.closed.clear();
+        }
     }
 
     /// Whether it is to be offered now.
@@ -317,6 +367,47 @@ impl PartialEq for Known {
 
 impl Eq for Known {}
 
+/// An object whose offered node may be gone: it is asked itself to give its descriptor back.
+pub(super) struct Orphan {
+    object: Weak<Object>,
+    objects: Arc<Objects>,
+}
+
+impl Orphan {
+    /// Of an object that is not one yet.
+    pub(super) fn of(object: &Arc<Object>, objects: &Arc<Objects>) -> Option<Arc<Self>> {
+        let is_first = !object.orphaned.swap(true, Ordering::Relaxed);
+        is_first.then(|| {
+            Arc::new(Self {
+                object: Arc::downgrade(object),
+                objects: Arc::clone(objects),
+            })
+        })
+    }
+}
+
+impl Parkable for Orphan {
+    fn park(self: Arc<Self>) -> Parked {
+        let Some(object) = self.object.upgrade() else {
+            return Parked::Never;
+        };
+        object.park(|fd, stat, moved| {
+            let by_handle = self.objects.handle(fd).map(WayBack::Handle);
+            by_handle.or_else(|| moved.and_then(|_| WayBack::by_name(fd, stat)))
+        })
+    }
+}
+
+/// From now on its nodes offer it again.
+impl Drop for Orphan {
+    fn drop(&mut self) {
+        if let Some(object) = self.object.upgrade() {
+            object.orphaned.store(false, Ordering::Relaxed);
+            object.ends_offer();
+        }
+    }
+}
+
 /// All objects of one tree that clients know.
 pub(super) struct Objects {
     shards: [Mutex<HashSet<Known>>; SHARDS],
@@ -387,12 +478,11 @@ impl Objects {
         locked(&object.state).extra.as_mut()?.moved.take()
     }
 
-    /// A node of the object is gone.
-    pub(super) fn leave(&self, object: &Arc<Object>) {
-        object.ends_offer();
+    /// A node of the object is gone. Whether there are others.
+    pub(super) fn leave(&self, object: &Arc<Object>) -> bool {
         let mut known = locked(self.shard(object.id));
         if object.nodes.fetch_sub(1, Ordering::Relaxed) > 1 {
-            return;
+            return true;
         }
         let gone = match known.get(&object.id) {
             Some(Known(found)) if Arc::ptr_eq(found, object) => known.take(&object.id),
@@ -400,6 +490,7 @@ impl Objects {
         };
         drop(known);
         drop(gone);
+        false
     }
 
     /// The object with this number, if a client knows it.

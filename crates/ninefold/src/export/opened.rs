@@ -2,13 +2,14 @@
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, TryLockError};
+use std::sync::{Arc, Mutex, TryLockError, Weak};
 
 use rustix::fs::{Access, OFlags};
 use rustix::io::Errno;
 
 use super::Node;
-use super::budget::{Descriptor, Parkable, Parked};
+use super::budget::{Descriptor, Offer, Parkable, Parked};
+use super::object::Object;
 use crate::locked;
 use crate::sys::{self, Result, identity};
 
@@ -58,7 +59,7 @@ impl Opened {
     fn offer(self: &Arc<Self>) {
         if !self.offered.load(Ordering::Relaxed) && !self.offered.swap(true, Ordering::Relaxed) {
             let holds = Arc::downgrade(self);
-            self.node.keeper().offer(holds);
+            self.node.keeper().offer(Offer::OfLiving(holds));
         }
     }
 
@@ -106,14 +107,49 @@ impl Opened {
             Access::WRITE_OK,
             self.flags.intersects(OFlags::WRONLY | OFlags::RDWR),
         );
-        self.reopens
-            && sys::stat(fd.as_fd()).is_ok_and(|stat| stat.nlink > 0)
+        sys::stat(fd.as_fd()).is_ok_and(|stat| stat.nlink > 0)
             && sys::may_access(fd.as_fd(), access)
     }
 }
 
+/// A change of an object's mode, after which the host might not let its open files be opened again:
+/// for its time they are open, and stay so.
+pub(super) struct ModeChange {
+    object: Arc<Object>,
+    held: Vec<Arc<Descriptor>>,
+}
+
+impl ModeChange {
+    /// Opens again what is closed.
+    ///
+    /// # Errors
+    /// As [`Opened::fd`]; the mode must not change then.
+    pub(super) fn begin(object: &Arc<Object>) -> Result<Self> {
+        let closed = object.begin_mode_change();
+        let files = closed.iter().filter_map(Weak::upgrade);
+        let held: Result<Vec<_>> = files.map(|file| file.fd().map(|(fd, _)| fd)).collect();
+        match held {
+            Ok(held) => Ok(Self {
+                object: Arc::clone(object),
+                held,
+            }),
+            Err(errno) => {
+                object.end_mode_change(false);
+                Err(errno)
+            }
+        }
+    }
+}
+
+impl Drop for ModeChange {
+    fn drop(&mut self) {
+        self.object.end_mode_change(true);
+        self.held.clear();
+    }
+}
+
 impl Parkable for Opened {
-    fn park(&self) -> Parked {
+    fn park(self: Arc<Self>) -> Parked {
         if self.used.swap(false, Ordering::Relaxed) {
             return Parked::Later;
         }
@@ -127,6 +163,9 @@ impl Parkable for Opened {
             return Parked::Yes;
         };
         if Arc::strong_count(fd) > 1 {
+            return Parked::Later;
+        }
+        if !self.reopens && !self.node.note_closing(Arc::downgrade(&self)) {
             return Parked::Later;
         }
         self.offered.store(false, Ordering::Relaxed);

@@ -8,6 +8,7 @@ use rustix::fs::{self, AtFlags, FileType, OFlags, Timespec, Timestamps, UTIME_NO
 use rustix::io::Errno;
 
 use super::budget::Descriptor;
+use super::opened::ModeChange;
 use super::ownership::{MadeFile, New, touch};
 use super::{Export, Node, OpenFile, OpenMode, Owner, Place};
 use crate::sys::{self, Result, Stat, Time};
@@ -225,7 +226,14 @@ impl<'a> Writer<'a> {
         if self.export.ownership.file_type(self.export, node)? == FileType::Symlink {
             return Err(Errno::OPNOTSUPP);
         }
+        let _open = self.mode_change(node)?;
         self.export.ownership.chmod(self.export, node, mode)
+    }
+
+    /// What has to be held while the mode of an object changes, where that matters.
+    pub(super) fn mode_change(&self, node: &Arc<Node>) -> Result<Option<ModeChange>> {
+        let matters = !self.export.reopens && node.file_type() == FileType::RegularFile;
+        matters.then(|| node.begin_mode_change()).transpose()
     }
 
     /// Changes owner or group.

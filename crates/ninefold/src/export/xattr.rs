@@ -120,6 +120,10 @@ impl Writer<'_> {
             false => None,
         };
         let value = acl.as_deref().unwrap_or(value);
+        let _open = match is_acl(name) {
+            true => self.mode_change(node)?,
+            false => None,
+        };
         let name = self.export().ownership.xattr_host_name(name, true)?;
         sys::xattr_set(XattrTarget::Named(node.fd()?.as_fd()), &name, value, flags)
     }

@@ -269,6 +269,23 @@ fn a_listing_goes_on_where_it_was() {
     assert_eq!((names.len(), all), (MANY as usize + 2, MANY as usize + 2));
 }
 
+/// An object is asked to give its descriptor back whichever of its fids has gone.
+#[test]
+fn who_came_later_and_went_leaves_nothing_behind() {
+    let (share, budget) = share(|_| {});
+    let mut client = share.client();
+    crowd(&mut client, &budget);
+    for number in 0..MANY {
+        client.find(1, &format!("crowd/{number}"));
+        client.getattr(1, 0x7ff).expect("attributes");
+        client.clunk(1).expect("a clunk");
+        assert!(budget.held() <= budget.max(), "{budget:?}");
+    }
+    for number in 0..MANY {
+        client.getattr(CROWD + number, 0x7ff).expect("attributes");
+    }
+}
+
 /// Has the client hold as many files without a name as it can; how many, and what it is told then.
 fn hold_nameless(greedy: &mut Client) -> (u32, Errno) {
     for nameless in 0..MANY {
