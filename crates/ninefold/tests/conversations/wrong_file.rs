@@ -204,10 +204,13 @@ fn begin(model: SecurityModel) -> (Share, Client, Client) {
 
 /// Everything of the object that has the name now.
 fn holder(share: &Share) -> (Attr, Vec<u8>, Vec<u8>) {
-    share.settle();
     let mut client = share.client();
     client.find(LOOK, "d/file");
     let mut attr = client.getattr(LOOK, 0x7ff).expect("attributes");
+    while attr.qid.version % 2 == 1 {
+        share.settle();
+        attr = client.getattr(LOOK, 0x7ff).expect("attributes");
+    }
     // To look at it is no change.
     (attr.atime_sec, attr.atime_nsec) = (0, 0);
     let size = client.xattrwalk(LOOK, 901, b"").expect("names");
