@@ -101,7 +101,7 @@ impl Suite {
     /// Seconds after which it is given up. Emulated processors are ten to twenty times slower than real ones.
     pub fn limit(self) -> u64 {
         match self {
-            Self::Apps | Self::Interop => 1500,
+            Self::Apps | Self::Interop | Self::Fids => 1500,
             Self::Lifetime | Self::Pjdfstest | Self::Fids => 900,
             _ => 600,
         }
