@@ -102,7 +102,7 @@ impl Suite {
     pub fn limit(self) -> u64 {
         match self {
             Self::Apps | Self::Interop | Self::Fids => 1500,
-            Self::Lifetime | Self::Pjdfstest | Self::Fids => 900,
+            Self::Lifetime | Self::Pjdfstest => 900,
             _ => 600,
         }
     }
