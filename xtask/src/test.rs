@@ -162,9 +162,9 @@ fn cargo_test(command: &Command) -> Result<Totals> {
 /// Two guests at a time.
 const LANES: usize = 2;
 
-/// Whatever depends on the client's kernel runs on both, whatever depends on the security model with
-/// all of them, QEMU's server beside those that have formats of its own; programs at work where a server has all rights, and where it has none with the model
-/// that is the default.
+/// Whatever depends on the client's kernel runs on both; whatever depends on the security model with all of
+/// them; QEMU's server beside those that have formats of their own; programs at work where a server has all
+/// rights, and with the default model where it has none.
 fn guests() -> Result<Totals> {
     use Model::{MappedFile, MappedXattr, None, Passthrough};
     use Series::{V6_1, V6_12};
