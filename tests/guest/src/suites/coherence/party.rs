@@ -51,7 +51,15 @@ impl Party {
         let words: Vec<&[u8]> = words.iter().map(|word| word.as_bytes()).collect();
         match &self.place {
             Place::Here(dir) => Ok(deeds::act(dir, &words)),
-            Place::Host(host, path) => host.ask(&[&[b"in".as_slice(), path], &words[..]].concat()),
+            Place::Host(host, path) => {
+                let reply = host.ask(&[&[b"in".as_slice(), path], &words[..]].concat())?;
+                let is_list = words.first() == Some(&b"list".as_slice());
+                Ok(if is_list {
+                    reply.map(without_metadata)
+                } else {
+                    reply
+                })
+            }
         }
     }
 
@@ -60,6 +68,15 @@ impl Party {
         let reply = self.ask(words)?;
         reply.with_context(|| format!("{}: {}", self.who.word(), words.join(" ")))
     }
+}
+
+/// The names of a listing but that of the directory that `mapped-file` keeps attributes in.
+fn without_metadata(names: Vec<u8>) -> Vec<u8> {
+    let names: Vec<_> = names
+        .split(|byte| *byte == b' ')
+        .filter(|name| *name != b".virtfs_metadata")
+        .collect();
+    names.join(&b' ')
 }
 
 fn here(path: PathBuf) -> Result<Place> {

@@ -2,6 +2,7 @@
 
 use anyhow::Result;
 
+use crate::cli::Model;
 use crate::ctx::Ctx;
 use crate::ctx::Who;
 use crate::expect::same_bytes;
@@ -281,6 +282,13 @@ fn play(ctx: &Ctx, who: Who, change: &Change) -> Result<()> {
     let host_is_blind = change.is_metadata && !ctx.host_sees_metadata();
     if who == Who::Host && host_is_blind {
         return skip("in this model the host cannot do it");
+    }
+    let removes_dir = change
+        .deeds
+        .iter()
+        .any(|deed| deed.first() == Some(&"rmdir"));
+    if who == Who::Host && removes_dir && ctx.model == Model::MappedFile {
+        return skip("to the host no directory with metadata is empty");
     }
     if change.name == "chown" && !ctx.keeps_owners() {
         return skip("the server may not give files away");
