@@ -55,7 +55,7 @@ impl Party {
                 let reply = host.ask(&[&[b"in".as_slice(), path], &words[..]].concat())?;
                 let is_list = words.first() == Some(&b"list".as_slice());
                 Ok(if is_list {
-                    reply.map(without_metadata)
+                    reply.map(|names| without_metadata(&names))
                 } else {
                     reply
                 })
@@ -71,7 +71,7 @@ impl Party {
 }
 
 /// The names of a listing but that of the directory that `mapped-file` keeps attributes in.
-fn without_metadata(names: Vec<u8>) -> Vec<u8> {
+fn without_metadata(names: &[u8]) -> Vec<u8> {
     let names: Vec<_> = names
         .split(|byte| *byte == b' ')
         .filter(|name| *name != b".virtfs_metadata")
