@@ -38,7 +38,7 @@ fn needs_acls(ctx: &Ctx) -> Result<()> {
 /// A list that names a user and a group.
 fn list(uid: u32, gid: u32) -> Vec<u8> {
     acl::encode(&[
-        (Tag::Owner, 6),
+        (Tag::Owner, 7),
         (Tag::User(uid), 4),
         (Tag::OwningGroup, 4),
         (Tag::Group(gid), 6),
