@@ -4,6 +4,7 @@
 //! Not part of the product: nothing in `crates/` may need it, and it holds no test of its own subject, only the machinery.
 #![forbid(unsafe_code)]
 
+mod failures;
 mod guest;
 mod places;
 mod process;

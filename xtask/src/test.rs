@@ -10,6 +10,7 @@ use std::time::Instant;
 use anyhow::Result;
 use clap::Args;
 
+use crate::failures;
 use crate::guest;
 use crate::guest::Choice;
 use crate::guest::Configuration;
@@ -62,7 +63,7 @@ pub fn run(options: &Options) -> Totals {
         println!("==== {name}");
         let started = Instant::now();
         let counted = step().unwrap_or_else(|error| {
-            println!("{name}: {error:#}");
+            failures::fail(&format!("{name}: {error:#}"));
             Totals::FAIL
         });
         totals += counted;
@@ -71,6 +72,7 @@ pub fn run(options: &Options) -> Totals {
             started.elapsed().as_secs()
         ));
     }
+    failures::print_again();
     println!("==== summary\n{}", summary.join("\n"));
     totals
 }
@@ -149,7 +151,7 @@ fn mutations() -> Result<Totals> {
 fn cargo_test(command: &Command) -> Result<Totals> {
     let mut totals = Totals::default();
     let status = process::run_lines("cargo test", command, LIMIT, |line| {
-        println!("{line}");
+        failures::print(line);
         totals += Totals::parse_libtest(line).unwrap_or_default();
     })?;
     if !status.success() && totals.failed == 0 {

@@ -37,6 +37,7 @@ pub use self::session::Configuration;
 use self::session::Parts;
 use self::suites::Programs;
 pub use self::suites::Suite;
+use crate::failures;
 use crate::totals::Totals;
 
 /// What the host needs to make and run guests.
@@ -190,7 +191,7 @@ pub fn run_jobs(jobs: &[Job], lanes: usize) -> Result<Totals> {
 
 fn run_job((configuration, suites): &Job, parts: &Parts) -> Totals {
     session::run(configuration, parts, suites).unwrap_or_else(|error| {
-        println!("[{}] {error:#}", configuration.name());
+        failures::fail(&format!("[{}] {error:#}", configuration.name()));
         Totals::FAIL
     })
 }

@@ -8,6 +8,7 @@ use std::fs;
 use anyhow::Context;
 use anyhow::Result;
 
+use crate::failures;
 use crate::places;
 use crate::totals::Totals;
 
@@ -19,7 +20,12 @@ pub fn judge(output: &[String]) -> Result<Totals> {
     let expected = Expected::parse(&text)?;
     let (totals, remarks) = expected.compare(output);
     for remark in remarks {
-        println!("pjdfstest: {remark}");
+        let remark = format!("pjdfstest: {remark}");
+        if totals.failed > 0 {
+            failures::fail(&remark);
+        } else {
+            println!("{remark}");
+        }
     }
     Ok(totals)
 }

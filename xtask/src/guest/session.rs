@@ -30,6 +30,7 @@ use super::suites;
 use super::suites::Programs;
 use super::suites::Scene;
 use super::suites::Suite;
+use crate::failures;
 use crate::places;
 use crate::process::Running;
 use crate::totals::Totals;
@@ -108,7 +109,7 @@ pub fn run(configuration: &Configuration, parts: &Parts, suites: &[Suite]) -> Re
     let logs = servers.end();
     // What was counted before things went wrong still counts.
     for error in [ran, alive].into_iter().filter_map(Result::err) {
-        println!("[{}] {error:#}", configuration.name());
+        failures::fail(&format!("[{}] {error:#}", configuration.name()));
         totals += Totals::FAIL;
     }
     if totals.failed > 0 {
@@ -226,7 +227,7 @@ impl Session<'_> {
                 }
                 Some(Event::End(_, exit)) => break (exit, true),
                 Some(Event::Line(line)) => {
-                    println!("[{} {name}] {line}", self.name);
+                    failures::print(&format!("[{} {name}] {line}", self.name));
                     output.push(line);
                 }
                 Some(Event::Ready(_)) => {}
@@ -246,7 +247,7 @@ impl Session<'_> {
 }
 
 fn lost(suite: &str, what: &str) -> i32 {
-    println!("{what} during {suite}");
+    failures::fail(&format!("{what} during {suite}"));
     -1
 }
 
