@@ -9,7 +9,7 @@ use std::time::Duration;
 use rustix::io::Errno;
 
 use super::channel::Channel;
-use super::{Listener, Shared};
+use super::{Connection, Listener, Shared};
 use crate::export::Export;
 use crate::locked;
 
@@ -85,7 +85,8 @@ impl Shared {
         if channels.len() >= CONNECTIONS_MAX {
             return Err(Errno::MFILE);
         }
-        channels.insert(id, Arc::clone(&channel));
+        let connection: Arc<dyn Connection> = Arc::<Channel>::clone(&channel);
+        channels.insert(id, connection);
         drop(channels);
         let added = channel.register();
         if added.is_err() {
