@@ -238,7 +238,9 @@ impl Channel {
         let serve = AssertUnwindSafe(|| self.session.serve(ticket, frame, reply, scratch, &outlet));
         match catch_unwind(serve) {
             // Nothing is placed with a client that shares no memory.
-            Ok(Served::Reply(len) | Served::Placed(len)) => self.finish(ticket, &worker.reply.bytes()[..len]),
+            Ok(Served::Reply(len) | Served::Placed(len)) => {
+                self.finish(ticket, &worker.reply.bytes()[..len])
+            }
             Ok(Served::Dropped) => self.finish(ticket, &[]),
             Ok(Served::Later) => self.crew.watch.waiting(),
             // A defect of ours: the client gets an answer, and the others their server.

@@ -154,12 +154,17 @@ impl Listener {
         }
     }
 
-    pub(super) fn fd(&self) -> BorrowedFd<'_> {
+    /// The descriptor, which is readable when somebody has come.
+    #[must_use]
+    pub fn fd(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
     }
 
     /// The next connection, made ready for use.
-    pub(super) fn accept(&self) -> Result<OwnedFd, Errno> {
+    ///
+    /// # Errors
+    /// EAGAIN when there is none, else the errno of accept4(2).
+    pub fn accept(&self) -> Result<OwnedFd, Errno> {
         let socket = accept_with(&self.socket, SocketFlags::CLOEXEC)?;
         if matches!(self.place, Listening::Tcp(_)) {
             rustix::net::sockopt::set_tcp_nodelay(&socket, true)?;

@@ -45,8 +45,8 @@ pub trait MessageQueue: Send + Sync {
     /// Takes the next request. None when there is none, or the client has broken the queue.
     fn next(&self) -> Option<Message>;
 
-    /// Puts back the request that was taken last.
-    fn put_back(&self);
+    /// Puts back the request that was taken last: it comes again.
+    fn put_back(&self, id: u16);
 
     /// Whether there is another one. If not, the next one will be announced.
     fn has_more(&self) -> bool;
@@ -236,7 +236,7 @@ impl Lane {
                 Next::Again
             }
             Admission::Hold => {
-                self.queue.put_back();
+                self.queue.put_back(taken.id);
                 Next::Nothing
             }
             Admission::Violation => {

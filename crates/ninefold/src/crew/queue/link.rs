@@ -98,7 +98,9 @@ impl QueueLink {
         let until = Instant::now() + GIVE_UP;
         while !self.lane.session.is_quiet() && !self.lane.crew.is_stopping() {
             if Instant::now() > until {
-                tracing::error!("a request does not end: it may write to the client's memory later");
+                tracing::error!(
+                    "a request does not end: it may write to the client's memory later"
+                );
                 return;
             }
             std::thread::sleep(Duration::from_millis(2));

@@ -95,10 +95,9 @@ impl Lane {
         }
         for tag in retired.flushed {
             let mut frame = [0; ninefold_wire::HEADER_LEN];
-            if let (Ok(len), Some(taken)) = (
-                (Reply::Flush {}).encode(tag, &mut frame),
-                replies.take(tag),
-            ) {
+            if let (Ok(len), Some(taken)) =
+                ((Reply::Flush {}).encode(tag, &mut frame), replies.take(tag))
+            {
                 self.complete(taken.id, put(&taken, &frame[..len]));
             }
         }
