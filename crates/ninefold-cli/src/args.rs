@@ -11,9 +11,9 @@ use std::fmt;
 use std::ops::RangeInclusive;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 
 use crate::fsdev::{parse_fsdev, parse_virtfs};
+use crate::serve::WayFlags;
 use crate::share::{GuestFlags, ShareError, ShareFlags, ShareOptions};
 
 /// What `--msize-max` may be, bytes.
@@ -59,13 +59,8 @@ pub enum Command {
 #[group(skip)]
 #[command(group(ArgGroup::new("folder").required(true).args(["dir", "fsdev", "virtfs"])))]
 pub struct ServeArgs {
-    /// Listen on a unix socket, made with mode 0600 (may be repeated)
-    #[arg(long, value_name = "PATH")]
-    pub unix: Vec<PathBuf>,
-
-    /// Listen on a TCP address; port 0 takes a free one (may be repeated)
-    #[arg(long, value_name = "HOST:PORT")]
-    pub tcp: Vec<HostPort>,
+    #[command(flatten)]
+    pub ways: WayFlags,
 
     /// The longest message that clients may agree on, 4096 to 16M bytes (K and M are understood)
     #[arg(long, value_name = "N", default_value = "1M", value_parser = parse_msize)]
@@ -144,49 +139,6 @@ pub enum LogLevel {
     Info,
     Debug,
     Trace,
-}
-
-/// A host and a port, as in `localhost:564` or `[::1]:564`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct HostPort {
-    /// Name or number, without brackets.
-    pub host: String,
-    pub port: u16,
-}
-
-impl FromStr for HostPort {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let wrong =
-            || format!("expected HOST:PORT, with IPv6 addresses in brackets, came {text:?}");
-        let (host, port) = text.rsplit_once(':').ok_or_else(wrong)?;
-        let bare = host
-            .strip_prefix('[')
-            .and_then(|host| host.strip_suffix(']'));
-        if bare.is_none() && host.contains(':') {
-            return Err(wrong());
-        }
-        let host = bare.unwrap_or(host);
-        match port.parse() {
-            Ok(port) if !host.is_empty() => Ok(Self {
-                host: host.to_owned(),
-                port,
-            }),
-            _ => Err(wrong()),
-        }
-    }
-}
-
-impl fmt::Display for HostPort {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { host, port } = self;
-        if host.contains(':') {
-            write!(f, "[{host}]:{port}")
-        } else {
-            write!(f, "{host}:{port}")
-        }
-    }
 }
 
 #[derive(Debug, clap::Args)]
@@ -286,7 +238,7 @@ fn parse_msize(text: &str) -> Result<u32, String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Args, HostPort, parse_msize};
+    use super::{Args, parse_msize};
     use clap::CommandFactory;
 
     #[test]
@@ -312,28 +264,6 @@ mod tests {
             "1 M",
         ] {
             assert!(parse_msize(text).is_err(), "{text}");
-        }
-    }
-
-    #[test]
-    fn hosts_with_ports() {
-        for text in ["localhost:564", "0.0.0.0:0", "[::1]:9"] {
-            assert_eq!(
-                text.parse::<HostPort>().map(|it| it.to_string()),
-                Ok(text.to_owned())
-            );
-        }
-        for text in [
-            "",
-            "localhost",
-            ":564",
-            "::1:564",
-            "[]:1",
-            "[::1]",
-            "h:65536",
-            "h:x",
-        ] {
-            assert!(text.parse::<HostPort>().is_err(), "{text}");
         }
     }
 }

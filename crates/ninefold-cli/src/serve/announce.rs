@@ -13,6 +13,8 @@ use crate::share::ShareOptions;
 const LINUX_MSIZE_MAX: u32 = 1 << 20;
 /// Where QEMU's user networking shows the host to the guest.
 const QEMU_HOST: &str = "10.0.2.2";
+/// What the host is to its guests over vsock. Source: vsock(7).
+const HOST_CID: u32 = 2;
 
 /// The whole text, a paragraph for each way in.
 pub fn text(ways: &Ways, args: &ServeArgs, share: &ShareOptions) -> String {
@@ -29,6 +31,12 @@ pub fn text(ways: &Ways, args: &ServeArgs, share: &ShareOptions) -> String {
 /// What a user has to know to mount from this listener.
 fn announcement(listener: &Listener, options: &str) -> String {
     let mut text = format!("listening on {}\n", listener.url());
+    if let Some(port) = listener.hybrid_port() {
+        text += &vsock_line(port);
+    }
+    if let Some((_, port)) = listener.vsock_address() {
+        text += &vsock_line(port);
+    }
     if let Some(path) = listener.unix_path() {
         let path = path.display();
         text += &format!("  on this host:    mount -t 9p -o trans=unix,{options} {path} /mnt\n");
@@ -45,6 +53,11 @@ fn announcement(listener: &Listener, options: &str) -> String {
         );
     }
     text
+}
+
+/// The kernel's client has no vsock of its own.
+fn vsock_line(port: u32) -> String {
+    format!("  in a guest:      ninefold mount vsock://{HOST_CID}:{port} /mnt\n")
 }
 
 /// Who gave a tag has guests that mount by it.

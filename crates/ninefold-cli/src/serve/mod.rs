@@ -1,10 +1,17 @@
-//! `ninefold serve`: opens the folder and the sockets, says how to mount, and waits for the end.
+//! `ninefold serve`: opens the folder and the ways in, says how to mount, and waits for the end.
 
 mod announce;
+mod flags;
+mod handed;
+mod stdio;
+mod systemd;
 mod ways;
 
+pub use flags::WayFlags;
+
 use std::io::{self, Write};
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
+use std::thread;
 
 use anyhow::Context;
 use ninefold::{Crew, CrewOptions, Export, SessionOptions};
@@ -13,10 +20,13 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use crate::args::{LogLevel, ServeArgs, wrong_usage};
+use handed::Handed;
 use ways::Ways;
 
-/// Serves until told to stop.
+/// Serves until told to stop, or until nobody is left who could ask.
 pub fn run(args: &ServeArgs) -> anyhow::Result<()> {
+    // First of all: what is opened later could have the number of what is missing.
+    let handed = Handed::take(&args.ways)?;
     let share = args.share().unwrap_or_else(|error| wrong_usage(error));
     let mut options = share
         .export_options()
@@ -30,23 +40,51 @@ pub fn run(args: &ServeArgs) -> anyhow::Result<()> {
     ninefold::raise_descriptor_limit();
     let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP]).context("cannot wait for signals")?;
     let export = Arc::new(Export::open(&share.path, &options)?);
-    let ways = Ways::open(args, &share)?;
+    let ways = Ways::open(args, &share, handed)?;
     let text = announce::text(&ways, args, &share);
-    let crew = Crew::start(CrewOptions {
+    let crew = start_crew(args)?;
+    let once = args.ways.once || ways.are_final();
+    let stdio = ways.serve(&crew, &export)?;
+    if once {
+        let signals = signals.handle();
+        crew.on_deserted(move || signals.close());
+    }
+    announce(&text, stdio.is_some())?;
+    let told = wait(&crew, &mut signals);
+    systemd::stopping();
+    drop(crew);
+    match stdio {
+        // Nobody waits for replies when the server was told to stop.
+        Some(stdio) if told.is_none() => stdio.finish(),
+        _ => {}
+    }
+    Ok(())
+}
+
+fn start_crew(args: &ServeArgs) -> anyhow::Result<Crew> {
+    Crew::start(CrewOptions {
         threads: args.threads.into(),
         session: SessionOptions {
             msize_max: args.msize_max,
         },
         interrupt: true,
     })
-    .context("cannot start the server's threads")?;
-    ways.serve(&crew, &export)?;
-    announce(&text)?;
-    if let Some(signal) = signals.forever().next() {
+    .context("cannot start the server's threads")
+}
+
+/// Waits for the signal to stop, which it gives, or until the signals are closed.
+fn wait(crew: &Crew, signals: &mut Signals) -> Option<i32> {
+    systemd::ready();
+    let (running, end) = mpsc::channel();
+    thread::scope(|scope| {
+        if let Some(heartbeat) = systemd::heartbeat() {
+            scope.spawn(move || systemd::stay_alive(crew, heartbeat, &end));
+        }
+        let signal = signals.forever().next();
+        drop(running);
         tracing::info!(signal, "stopping");
-    }
-    drop(crew);
-    Ok(())
+        signal
+    })
 }
 
 fn start_log(level: LogLevel) {
@@ -63,8 +101,14 @@ fn start_log(level: LogLevel) {
         .init();
 }
 
-/// All at once: who has read how to mount may go.
-fn announce(text: &str) -> anyhow::Result<()> {
+/// All at once: who has read how to mount may go. Where standard output is a client, it goes to
+/// standard error.
+fn announce(text: &str, taken: bool) -> anyhow::Result<()> {
+    if taken {
+        return io::stderr()
+            .write_all(text.as_bytes())
+            .context("cannot write to standard error");
+    }
     let mut out = io::stdout().lock();
     out.write_all(text.as_bytes())
         .and_then(|()| out.flush())

@@ -93,6 +93,7 @@ impl Shared {
             return Err(Errno::MFILE);
         }
         channels.insert(id, Arc::clone(&channel));
+        self.visited.store(true, Ordering::SeqCst);
         drop(channels);
         let added = channel.register();
         if added.is_err() {

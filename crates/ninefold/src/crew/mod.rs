@@ -88,6 +88,8 @@ struct Shared {
     signal: Option<i32>,
     /// What its threads are at.
     calls: Mutex<Vec<Arc<Calls>>>,
+    /// A connection has been taken.
+    visited: AtomicBool,
     /// What to do when the last client has gone.
     on_deserted: Mutex<Option<Box<dyn FnOnce() + Send>>>,
 }
@@ -157,10 +159,14 @@ impl Crew {
         Ok(self.shared.adopt(socket, export)?)
     }
 
-    /// Calls `then` when a connection ends and no other is left, once, from one of the threads. It
-    /// must not wait for the crew.
+    /// Calls `then` once, when a connection has ended and no other is left, from the thread that
+    /// finds it so: at once, if that is so already. It must not wait for the crew.
     pub fn on_deserted(&self, then: impl FnOnce() + Send + 'static) {
-        *locked(&self.shared.on_deserted) = Some(Box::new(then));
+        let shared = &self.shared;
+        *locked(&shared.on_deserted) = Some(Box::new(then));
+        if shared.visited.load(Ordering::SeqCst) && self.connections() == 0 {
+            shared.deserted();
+        }
     }
 
     /// Connections at this moment.
@@ -220,6 +226,7 @@ impl Shared {
             watch: Arc::default(),
             signal,
             calls: Mutex::default(),
+            visited: AtomicBool::new(false),
             on_deserted: Mutex::default(),
         })
     }
@@ -280,8 +287,15 @@ impl Shared {
         }
         drop(channel);
         if deserted {
-            let then = locked(&self.on_deserted).take();
-            then.into_iter().for_each(|then| then());
+            self.deserted();
+        }
+    }
+
+    /// The last client has gone.
+    fn deserted(&self) {
+        let then = locked(&self.on_deserted).take();
+        if let Some(then) = then {
+            then();
         }
     }
 
