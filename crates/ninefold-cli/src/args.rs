@@ -20,8 +20,10 @@ use crate::share::{GuestFlags, ShareError, ShareFlags, ShareOptions};
 const MSIZE_RANGE: RangeInclusive<u32> = 4096..=16 << 20;
 
 const URLS: &str = "\
-URL is unix:///PATH/OF/SOCKET[/PATH] or tcp://HOST[:PORT][/PATH]; %xx stands for a byte. \
-The port is 564 if none is given.";
+URL is unix:///PATH/OF/SOCKET[/PATH], tcp://HOST[:PORT][/PATH], vsock://CID[:PORT][/PATH] or \
+vsock+unix:///PATH/OF/SOCKET:PORT[/PATH]; %xx stands for a byte. The port is 564 if none is given. \
+CID 2 is the host. vsock+unix is a port in a guest of Firecracker or Cloud Hypervisor, whose vsock \
+socket is named.";
 
 /// Serve a folder over 9P, and look into one that is served
 #[derive(Debug, Parser)]
@@ -35,6 +37,9 @@ pub struct Args {
 pub enum Command {
     /// Serve a folder
     Serve(Box<ServeArgs>),
+    /// Mount a folder that is served
+    #[command(after_help = URLS)]
+    Mount(MountArgs),
     /// List a folder, or one file
     #[command(after_help = URLS)]
     Ls(LsArgs),
@@ -139,6 +144,40 @@ pub enum LogLevel {
     Info,
     Debug,
     Trace,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct MountArgs {
+    /// Options of the mount, as of mount(8) and of the kernel's 9p client; they take the place of
+    /// those chosen by looking at the server (may be repeated)
+    #[arg(short, value_name = "OPTIONS")]
+    pub options: Vec<String>,
+    /// Print the line for /etc/fstab instead
+    #[arg(long)]
+    pub fstab: bool,
+    /// Do all but mount; as mount(8) says it
+    #[arg(short, hide = true)]
+    pub fake: bool,
+    /// What mount(8) may tell its helpers beyond that
+    #[command(flatten)]
+    pub helper: HelperArgs,
+    #[arg(value_parser = url_parser())]
+    pub url: Url,
+    /// The folder to mount on
+    pub dir: PathBuf,
+}
+
+/// What mount(8) may tell its helpers, and is nothing to this one.
+#[derive(Debug, clap::Args)]
+pub struct HelperArgs {
+    #[arg(short, hide = true)]
+    sloppy: bool,
+    #[arg(short, hide = true)]
+    no_mtab: bool,
+    #[arg(short, hide = true)]
+    verbose: bool,
+    #[arg(short = 't', hide = true)]
+    fs_type: Option<String>,
 }
 
 #[derive(Debug, clap::Args)]
