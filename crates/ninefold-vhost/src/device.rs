@@ -113,7 +113,10 @@ impl Door {
                 continue;
             }
             match self.listener.accept() {
-                Ok(socket) => self.serve(socket.into()),
+                Ok(socket) => match self.listener.admit(&socket) {
+                    Ok(()) => self.serve(socket.into()),
+                    Err(error) => tracing::warn!("refused a VMM: {error}"),
+                },
                 Err(Errno::AGAIN | Errno::INTR | Errno::CONNABORTED) => {}
                 Err(errno) => {
                     tracing::warn!(%errno, "cannot accept a VMM, trying again");

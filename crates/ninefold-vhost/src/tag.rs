@@ -1,11 +1,13 @@
 //! The mount tag, and the configuration space that shows it to the guest.
 
+use std::fmt;
+
 /// Bytes of the configuration space: zeros after the tag.
 pub(crate) const CONFIG_LEN: usize = 64;
 /// QEMU's longest tag; some guests have no room for more.
 const TAG_MAX: usize = 31;
 
-/// By what name a guest mounts a device.
+/// By what name a guest mounts a device: `share` unless another is given.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tag(Vec<u8>);
 
@@ -13,6 +15,18 @@ pub struct Tag(Vec<u8>);
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("expected a mount tag of 1 to {TAG_MAX} bytes without NUL, came {0:?}")]
 pub struct TagError(String);
+
+impl Default for Tag {
+    fn default() -> Self {
+        Self(b"share".to_vec())
+    }
+}
+
+impl fmt::Display for Tag {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        String::from_utf8_lossy(&self.0).fmt(f)
+    }
+}
 
 impl Tag {
     /// A tag of 1 to 31 bytes.
