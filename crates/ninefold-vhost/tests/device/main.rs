@@ -4,3 +4,4 @@ mod conversation;
 mod hostile;
 mod life;
 mod vm;
+mod waits;

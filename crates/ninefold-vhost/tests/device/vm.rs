@@ -1,5 +1,6 @@
 //! A VMM and its guest's driver, with memory of two regions in a file each.
 
+use std::collections::HashSet;
 use std::fs::File;
 use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
@@ -136,6 +137,8 @@ pub struct Vm {
     free: u16,
     pub data: u64,
     tag: u16,
+    /// Heads that the device has.
+    busy: HashSet<u16>,
 }
 
 /// A buffer: where, and how long.
@@ -184,6 +187,7 @@ impl Vm {
             free: 0,
             data: DATA,
             tag: 0,
+            busy: HashSet::new(),
         }
     }
 
@@ -198,6 +202,18 @@ impl Vm {
         let files = self.files.iter().enumerate();
         let regions: Vec<_> = files.map(|(at, file)| region(at, file)).collect();
         self.frontend.set_mem_table(&regions).expect("a table");
+    }
+
+    /// Takes the first region away.
+    pub fn share_only_the_second_region(&self) {
+        let region = VhostUserMemoryRegionInfo {
+            guest_phys_addr: BASE + REGION,
+            memory_size: REGION,
+            userspace_addr: VMM + 2 * REGION,
+            mmap_offset: 0,
+            mmap_handle: self.files[1].as_raw_fd(),
+        };
+        self.frontend.set_mem_table(&[region]).expect("a table");
     }
 
     /// Starts the queue where it has been left.
@@ -226,6 +242,7 @@ impl Vm {
     pub fn reboot(&mut self) {
         self.stop();
         (self.offered, self.seen, self.free) = (0, 0, 0);
+        self.busy.clear();
         self.put(AVAILABLE, &[0; 0x8000]);
         self.put(USED, &[0; 0x8000]);
         self.start(0);
@@ -285,6 +302,9 @@ impl Vm {
         let count = u16::try_from(out.len() + into.len()).expect("a short chain");
         let (table, first, head) = if self.style.indirect {
             let table = self.room(16 * usize::from(count));
+            while self.busy.contains(&(self.free % self.style.size)) {
+                self.free = self.free.wrapping_add(1);
+            }
             let head = self.free % self.style.size;
             self.descriptor(head, table, 16 * u32::from(count), INDIRECT, 0);
             self.free = self.free.wrapping_add(1);
@@ -312,6 +332,7 @@ impl Vm {
 
     /// Puts a head into the ring without telling anybody.
     pub fn offer_quietly(&mut self, head: u16) {
+        self.busy.insert(head);
         let slot = u64::from(self.offered % self.style.size);
         let place = GuestAddress(AVAILABLE + 4 + 2 * slot);
         self.memory.write_obj(head, place).expect("a ring");
@@ -324,6 +345,11 @@ impl Vm {
         self.memory
             .store(index, place, Ordering::Release)
             .expect("a ring");
+    }
+
+    pub fn set_available_and_kick(&self, index: u16) {
+        self.set_available(index);
+        self.kick.write(1).expect("a kick");
     }
 
     pub fn offer(&mut self, head: u16) {
@@ -351,7 +377,9 @@ impl Vm {
         self.memory
             .store(self.seen, event, Ordering::SeqCst)
             .expect("a ring");
-        Some((u16::try_from(head).expect("a head"), len))
+        let head = u16::try_from(head).expect("a head");
+        self.busy.remove(&head);
+        Some((head, len))
     }
 
     /// Waits for the next reply, by the interrupts that come.
