@@ -161,10 +161,10 @@ fn a_request_behind_its_reply_stops_the_queue() {
 #[test]
 fn rings_that_run_ahead_or_name_what_is_not_there_stop_the_queue() {
     breaks(direct(), |vm| {
-        vm.set_available_and_kick(vm.offered.wrapping_add(129))
+        vm.set_available_and_kick(vm.offered.wrapping_add(129));
     });
     breaks(direct(), |vm| {
-        vm.set_available_and_kick(vm.offered.wrapping_sub(1))
+        vm.set_available_and_kick(vm.offered.wrapping_sub(1));
     });
     breaks(direct(), |vm| vm.offer(128));
     breaks(direct(), |vm| vm.offer(u16::MAX));

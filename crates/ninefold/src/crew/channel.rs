@@ -239,7 +239,7 @@ impl Channel {
         match catch_unwind(serve) {
             // Nothing is placed with a client that shares no memory.
             Ok(Served::Reply(len) | Served::Placed(len)) => {
-                self.finish(ticket, &worker.reply.bytes()[..len])
+                self.finish(ticket, &worker.reply.bytes()[..len]);
             }
             Ok(Served::Dropped) => self.finish(ticket, &[]),
             Ok(Served::Later) => self.crew.watch.waiting(),
