@@ -6,7 +6,7 @@
 use std::ops::ControlFlow;
 
 use virtio_queue::desc::split::Descriptor;
-use vm_memory::{Bytes, GuestAddress, GuestMemoryBackend, GuestMemoryMmap, Permissions};
+use vm_memory::{Bytes, GuestAddress, GuestMemory, GuestMemoryMmap, Permissions};
 
 /// Most descriptors of a chain. Linux's driver sends up to 128 in an indirect table, also in a
 /// queue of fewer.
@@ -150,8 +150,7 @@ impl Reader<'_> {
             (&mut self.chain.request, Permissions::Read)
         };
         let len = usize::try_from(len).map_err(|_| ChainError::Size)?;
-        let slices =
-            vm_memory::GuestMemory::get_slices(self.memory, descriptor.addr(), len, access);
+        let slices = GuestMemory::get_slices(self.memory, descriptor.addr(), len, access);
         for slice in slices.map_err(|_| ChainError::Buffer)? {
             let slice = slice.map_err(|_| ChainError::Buffer)?;
             pieces.push((slice.ptr_guard_mut().as_ptr(), slice.len()));
@@ -159,9 +158,3 @@ impl Reader<'_> {
         Ok(())
     }
 }
-
-#[allow(
-    unused_imports,
-    reason = "the trait that the memory's own methods come from"
-)]
-use GuestMemoryBackend as _;

@@ -10,3 +10,4 @@ mod serving;
 mod transfer;
 mod tree;
 mod usage;
+mod vhost;

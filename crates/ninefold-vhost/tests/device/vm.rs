@@ -1,24 +1,24 @@
-//! A VMM and its guest's driver, with memory of two regions in a file each.
+//! A VMM and its guest, with memory of two regions in a file each.
+
+mod client;
+mod host;
+mod ring;
+
+pub use host::Host;
+pub use ring::{Buffer, wait};
 
 use std::collections::HashSet;
 use std::fs::File;
 use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::path::Path;
+use std::time::Duration;
 
-use ninefold::{Crew, CrewOptions, Export, ExportOptions, Listener, SecurityModel, SessionOptions};
-use ninefold_vhost::{Device, Tag};
-use ninefold_wire::{Dialect, NOFID, NOTAG, Reply, Request, Step, Steps};
 use rustix::fs::MemfdFlags;
-use tempfile::TempDir;
 use vhost::vhost_user::message::{VhostUserProtocolFeatures, VhostUserVirtioFeatures};
 use vhost::vhost_user::{Frontend, VhostUserFrontend};
 use vhost::{VhostBackend, VhostUserMemoryRegionInfo, VringConfigData};
-use virtio_queue::desc::split::Descriptor;
-use vm_memory::{Bytes, FileOffset, GuestAddress, GuestMemoryMmap};
+use vm_memory::{FileOffset, GuestAddress, GuestMemoryMmap};
 use vmm_sys_util::eventfd::EventFd;
 
 /// Turns a hang into a failure; nothing is decided by it.
@@ -41,67 +41,6 @@ pub const WRITE: u16 = 2;
 pub const INDIRECT: u16 = 4;
 
 pub const MSIZE: u32 = 512_000;
-
-/// A folder, a crew, and a device.
-pub struct Host {
-    device: Option<Device>,
-    crew: Arc<Crew>,
-    top: TempDir,
-}
-
-impl Host {
-    pub fn new() -> Self {
-        Self::with(|_| {})
-    }
-
-    pub fn with(set: impl FnOnce(&mut ExportOptions)) -> Self {
-        let top = tempfile::tempdir().expect("a folder");
-        let shared = top.path().join("shared");
-        std::fs::create_dir(&shared).expect("a folder");
-        let mut options = ExportOptions::new(SecurityModel::None);
-        set(&mut options);
-        let export = Arc::new(Export::open(&shared, &options).expect("an export"));
-        let crew = Crew::start(CrewOptions {
-            threads: 4,
-            session: SessionOptions { msize_max: 1 << 20 },
-            interrupt: true,
-        });
-        let crew = Arc::new(crew.expect("threads"));
-        let listener = Listener::unix(&top.path().join("socket")).expect("a socket");
-        let tag = Tag::new(b"share").expect("a tag");
-        let device = Device::start(listener, tag, &crew, &export).expect("a device");
-        Self {
-            device: Some(device),
-            crew,
-            top,
-        }
-    }
-
-    pub fn path(&self, name: &str) -> PathBuf {
-        self.top.path().join("shared").join(name)
-    }
-
-    pub fn socket(&self) -> PathBuf {
-        self.top.path().join("socket")
-    }
-
-    /// Waits until the crew has no sessions left.
-    pub fn wait_for_no_sessions(&self) {
-        let until = Instant::now() + LIMIT;
-        while self.crew.connections() > 0 {
-            assert!(Instant::now() < until, "expected no session to be left");
-            std::thread::sleep(Duration::from_millis(2));
-        }
-    }
-
-    pub fn sessions(&self) -> usize {
-        self.crew.connections()
-    }
-
-    pub fn stop_device(&mut self) {
-        self.device = None;
-    }
-}
 
 /// How a guest uses its ring.
 #[derive(Clone, Copy)]
@@ -140,9 +79,6 @@ pub struct Vm {
     /// Heads that the device has.
     busy: HashSet<u16>,
 }
-
-/// A buffer: where, and how long.
-pub type Buffer = (u64, u32);
 
 impl Vm {
     /// Connects, and begins with the driver.
@@ -255,247 +191,10 @@ impl Vm {
         let base = frontend.get_vring_base(0).expect("a base");
         u16::try_from(base).expect("an index of 16 bits")
     }
-
-    pub fn put(&self, place: u64, bytes: &[u8]) {
-        self.memory
-            .write_slice(bytes, GuestAddress(place))
-            .expect("guest memory");
-    }
-
-    pub fn get(&self, place: u64, len: usize) -> Vec<u8> {
-        let mut bytes = vec![0; len];
-        self.memory
-            .read_slice(&mut bytes, GuestAddress(place))
-            .expect("guest memory");
-        bytes
-    }
-
-    /// Room in the guest's memory, which is never used again.
-    pub fn room(&mut self, len: usize) -> u64 {
-        let place = self.data;
-        self.data += (len as u64).next_multiple_of(64);
-        assert!(self.data < END, "expected the test to use less memory");
-        place
-    }
-
-    /// A buffer with these bytes.
-    pub fn bytes(&mut self, bytes: &[u8]) -> Buffer {
-        let place = self.room(bytes.len());
-        self.put(place, bytes);
-        (place, u32::try_from(bytes.len()).expect("a short buffer"))
-    }
-
-    pub fn set_descriptor(&self, table: u64, at: u16, descriptor: (u64, u32, u16, u16)) {
-        let (place, len, flags, next) = descriptor;
-        let descriptor = Descriptor::new(place, len, flags, next);
-        let place = GuestAddress(table + 16 * u64::from(at));
-        self.memory.write_obj(descriptor, place).expect("a table");
-    }
-
-    /// Sets a descriptor of the ring's own table.
-    pub fn descriptor(&self, at: u16, place: u64, len: u32, flags: u16, next: u16) {
-        self.set_descriptor(DESCRIPTORS, at, (place, len, flags, next));
-    }
-
-    /// Writes a chain; returns its head.
-    pub fn chain(&mut self, out: &[Buffer], into: &[Buffer]) -> u16 {
-        let count = u16::try_from(out.len() + into.len()).expect("a short chain");
-        let (table, first, head) = if self.style.indirect {
-            let table = self.room(16 * usize::from(count));
-            while self.busy.contains(&(self.free % self.style.size)) {
-                self.free = self.free.wrapping_add(1);
-            }
-            let head = self.free % self.style.size;
-            self.descriptor(head, table, 16 * u32::from(count), INDIRECT, 0);
-            self.free = self.free.wrapping_add(1);
-            (table, 0, head)
-        } else {
-            let first = self.free;
-            self.free = self.free.wrapping_add(count);
-            (DESCRIPTORS, first, first % self.style.size)
-        };
-        let index = |at: u16| match self.style.indirect {
-            true => at,
-            false => first.wrapping_add(at) % self.style.size,
-        };
-        let all = out
-            .iter()
-            .map(|it| (it, 0))
-            .chain(into.iter().map(|it| (it, WRITE)));
-        for (at, ((place, len), flags)) in (0..count).zip(all) {
-            let next = if at + 1 < count { NEXT } else { 0 };
-            let descriptor = (*place, *len, flags | next, index(at + 1));
-            self.set_descriptor(table, index(at), descriptor);
-        }
-        head
-    }
-
-    /// Puts a head into the ring without telling anybody.
-    pub fn offer_quietly(&mut self, head: u16) {
-        self.busy.insert(head);
-        let slot = u64::from(self.offered % self.style.size);
-        let place = GuestAddress(AVAILABLE + 4 + 2 * slot);
-        self.memory.write_obj(head, place).expect("a ring");
-        self.offered = self.offered.wrapping_add(1);
-        self.set_available(self.offered);
-    }
-
-    pub fn set_available(&self, index: u16) {
-        let place = GuestAddress(AVAILABLE + 2);
-        self.memory
-            .store(index, place, Ordering::Release)
-            .expect("a ring");
-    }
-
-    pub fn set_available_and_kick(&self, index: u16) {
-        self.set_available(index);
-        self.kick.write(1).expect("a kick");
-    }
-
-    pub fn offer(&mut self, head: u16) {
-        self.offer_quietly(head);
-        self.kick.write(1).expect("a kick");
-    }
-
-    fn used(&self) -> u16 {
-        let place = GuestAddress(USED + 2);
-        self.memory.load(place, Ordering::Acquire).expect("a ring")
-    }
-
-    /// The next reply that is there: head and length.
-    pub fn poll_used(&mut self) -> Option<(u16, u32)> {
-        if self.used() == self.seen {
-            return None;
-        }
-        let slot = u64::from(self.seen % self.style.size);
-        let place = GuestAddress(USED + 4 + 8 * slot);
-        let [head, len]: [u32; 2] = self.memory.read_obj(place).expect("a ring");
-        self.seen = self.seen.wrapping_add(1);
-        // Where the guest wants to be told again: of the next one.
-        let event = AVAILABLE + 4 + 2 * u64::from(self.style.size);
-        let event = GuestAddress(event);
-        self.memory
-            .store(self.seen, event, Ordering::SeqCst)
-            .expect("a ring");
-        let head = u16::try_from(head).expect("a head");
-        self.busy.remove(&head);
-        Some((head, len))
-    }
-
-    /// Waits for the next reply, by the interrupts that come.
-    pub fn wait_used(&mut self) -> (u16, u32) {
-        let until = Instant::now() + LIMIT;
-        loop {
-            if let Some(used) = self.poll_used() {
-                return used;
-            }
-            assert!(Instant::now() < until, "expected a reply");
-            // A driver looks once more after it has said what it wants to be told of.
-            std::sync::atomic::fence(Ordering::SeqCst);
-            if self.used() == self.seen {
-                assert!(wait(&self.call, LIMIT), "expected to be told of a reply");
-            }
-        }
-    }
-
-    /// Encodes a request with the next tag.
-    pub fn encode(&mut self, request: &Request<'_>) -> (u16, Vec<u8>) {
-        let tag = match request {
-            Request::Version { .. } => NOTAG,
-            _ => self.tag,
-        };
-        self.tag = (self.tag + 1) % 1000;
-        let mut frame = vec![0; 1 << 20];
-        let len = request.encode(tag, &mut frame).expect("a request");
-        frame.truncate(len);
-        (tag, frame)
-    }
-
-    /// Offers a request as Linux lays out a small one; returns its head and the reply's place.
-    pub fn send(&mut self, request: &Request<'_>) -> (u16, u64) {
-        let (_, frame) = self.encode(request);
-        let (out, into) = (self.bytes(&frame), self.room(8192));
-        let head = self.chain(&[out], &[(into, 8192)]);
-        self.offer(head);
-        (head, into)
-    }
-
-    /// One request and its reply.
-    pub fn ask(&mut self, request: &Request<'_>) -> Vec<u8> {
-        let data = self.data;
-        let (head, into) = self.send(request);
-        let (used, len) = self.wait_used();
-        assert_eq!(used, head);
-        let reply = self.get(into, len as usize);
-        self.data = data;
-        reply
-    }
-
-    /// One request that must succeed; `check` looks at the reply.
-    pub fn ok<T>(
-        &mut self,
-        request: &Request<'_>,
-        check: impl FnOnce(&Reply<'_>) -> Option<T>,
-    ) -> T {
-        let reply = self.ask(request);
-        let (_, reply) = Reply::decode(&reply, Dialect::Linux).expect("a reply");
-        check(&reply).unwrap_or_else(|| panic!("{request:?} was answered {reply:?}"))
-    }
-
-    pub fn version(&mut self) {
-        let version = Request::Version {
-            msize: MSIZE,
-            version: b"9P2000.L",
-        };
-        self.ok(&version, |reply| match reply {
-            Reply::Version { msize: MSIZE, .. } => Some(()),
-            _ => None,
-        });
-    }
-
-    /// Mounts: fid 1 is the root.
-    pub fn mount(&mut self) {
-        self.version();
-        let attach = Request::Attach {
-            fid: 1,
-            afid: NOFID,
-            uname: b"root",
-            aname: b"",
-            n_uname: Some(0),
-        };
-        self.ok(&attach, |it| {
-            matches!(it, Reply::Attach { .. }).then_some(())
-        });
-    }
-
-    /// Opens a file of the root as a fid.
-    pub fn open(&mut self, name: &str, fid: u32, flags: u32) {
-        let steps = [Step::new(name.as_bytes()).expect("a name")];
-        let walk = Request::Walk {
-            fid: 1,
-            newfid: fid,
-            steps: Steps::of(&steps).expect("few names"),
-        };
-        self.ok(&walk, |it| matches!(it, Reply::Walk { .. }).then_some(()));
-        let open = Request::Lopen { fid, flags };
-        self.ok(&open, |it| matches!(it, Reply::Lopen { .. }).then_some(()));
-    }
 }
 
 fn nonblocking() -> i32 {
     i32::try_from(rustix::event::EventfdFlags::NONBLOCK.bits()).expect("a flag")
-}
-
-/// Waits until an eventfd has been written to, and takes note of it.
-pub fn wait(event: &EventFd, limit: Duration) -> bool {
-    let until = Instant::now() + limit;
-    while event.read().is_err() {
-        if Instant::now() > until {
-            return false;
-        }
-        std::thread::sleep(Duration::from_micros(100));
-    }
-    true
 }
 
 fn memory() -> (GuestMemoryMmap<()>, Vec<File>) {
