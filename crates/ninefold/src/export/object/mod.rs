@@ -12,8 +12,8 @@ use std::sync::{Arc, Mutex, TryLockError, Weak};
 use rustix::fs::FileType;
 use rustix::io::Errno;
 
+use super::Place;
 use super::budget::{Descriptor, Parkable, Parked};
-use super::node::Place;
 use super::opened::Opened;
 use crate::locked;
 use crate::sys::{self, FileHandle, FileId, Result, Stat};
