@@ -48,7 +48,7 @@ use ninefold_wire::{Name, Qid, Step};
 use rustix::fs::{Mode, OFlags, StatFs};
 use rustix::io::Errno;
 
-use crate::sys::{self, Result, Stat, XattrTarget, identity};
+use crate::sys::{self, Result, Stat, XattrTarget, identity, interruptible};
 use crate::throttle::Throttle;
 use enforce::Enforcer;
 use ids::Ids;
@@ -284,8 +284,8 @@ impl Export {
     /// The errno of fstatfs(2).
     pub fn statfs(&self, node: &Arc<Node>) -> Result<(StatFs, u64)> {
         let fd = node.fd()?;
-        let figures = rustix::fs::fstatfs(&fd)?;
-        let id = rustix::fs::fstatvfs(&fd)?.f_fsid;
+        let figures = interruptible(|| rustix::fs::fstatfs(&fd))?;
+        let id = interruptible(|| rustix::fs::fstatvfs(&fd))?.f_fsid;
         Ok((figures, id))
     }
 }
