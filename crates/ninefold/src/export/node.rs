@@ -13,7 +13,7 @@ use super::budget::{Descriptor, Keeper, Offer, Parkable, Parked};
 use super::object::{Lost, Object, Objects, Orphan, WayBack};
 use super::opened::{ModeChange, Opened};
 use crate::sys::{self, FileId, Result, Stat, identity};
-use metadata::Metadata;
+use metadata::Known;
 
 /// An object that a client walked to or made: the object itself, whatever becomes of its name.
 ///
@@ -26,8 +26,8 @@ pub struct Node {
     tree: Arc<Tree>,
     /// How the client came here. A hint: others may have moved the object since.
     place: Option<Place>,
-    /// The file that holds the object's attributes, where the security model has such files.
-    metadata: Mutex<Option<Box<Metadata>>>,
+    /// What holds the object's attributes, where the security model has files for them.
+    metadata: Mutex<Known>,
 }
 
 /// What all nodes of one client in one tree share.

@@ -1,4 +1,4 @@
-//! The files that hold objects' attributes, where the security model has such files.
+//! Which metadata file is a node's, where the security model has such files.
 
 use std::os::fd::AsFd;
 use std::sync::Arc;
@@ -8,15 +8,20 @@ use rustix::io::Errno;
 
 use super::Node;
 use crate::export::budget::Descriptor;
+use crate::export::object::Metadata;
 use crate::locked;
-use crate::sys::{self, FileHandle, Result};
+use crate::sys::{self, Result};
 
-/// The metadata file of an object.
-pub(super) enum Metadata {
-    /// Open for reading.
-    Held(Arc<Descriptor>),
-    /// To be opened by its handle.
-    Parked(FileHandle),
+/// What a node knows of its metadata.
+#[derive(Default)]
+pub(super) enum Known {
+    /// Nothing yet.
+    #[default]
+    Nothing,
+    /// It is what the object keeps.
+    Objects,
+    /// It is that of the node's name, while the object keeps that of another name.
+    Own(Arc<Descriptor>),
 }
 
 impl Node {
@@ -25,61 +30,71 @@ impl Node {
     /// # Errors
     /// ENFILE and EMFILE when there are no descriptors left.
     pub(in crate::export) fn metadata(&self) -> Result<Option<Arc<Descriptor>>> {
-        let handle = match locked(&self.metadata).as_deref() {
+        match &*locked(&self.metadata) {
+            Known::Nothing => return Ok(None),
+            Known::Own(file) => return Ok(Some(Arc::clone(file))),
+            Known::Objects => {}
+        }
+        self.last_metadata()
+    }
+
+    /// The metadata file that the object keeps: that of its last name, if that is gone.
+    ///
+    /// # Errors
+    /// As [`Node::metadata`].
+    pub(in crate::export) fn last_metadata(&self) -> Result<Option<Arc<Descriptor>>> {
+        let handle = match self.object.metadata() {
             None => return Ok(None),
-            Some(Metadata::Held(fd)) => return Ok(Some(Arc::clone(fd))),
-            Some(Metadata::Parked(handle)) => handle.clone(),
+            Some(Metadata::Held(file)) => return Ok(Some(file)),
+            Some(Metadata::Parked(handle)) => handle,
         };
         let objects = &self.tree.objects;
         match (self.keeper()).open(|| objects.open(&handle, OFlags::RDONLY | OFlags::NOCTTY)) {
-            Ok(fd) => Ok(Some(self.keep_metadata(fd))),
+            Ok(file) => Ok(Some(self.object.hold_metadata(&file))),
             Err(Errno::STALE) => {
-                locked(&self.metadata).take();
+                self.object.forget_metadata(None);
                 Ok(None)
             }
             Err(errno) => Err(errno),
         }
     }
 
-    /// The metadata file of the object's last name, if that is gone.
-    pub(in crate::export) fn last_metadata(&self) -> Option<Arc<Descriptor>> {
-        self.object.metadata()
-    }
-
     /// Keeps the object's metadata file for as long as the node lives. The first one stays.
-    pub(in crate::export) fn keep_metadata(&self, metadata: Arc<Descriptor>) -> Arc<Descriptor> {
+    pub(in crate::export) fn keep_metadata(&self, file: Arc<Descriptor>) -> Arc<Descriptor> {
         let mut known = locked(&self.metadata);
-        if let Some(Metadata::Held(known)) = known.as_deref() {
+        if let Known::Own(known) = &*known {
             return Arc::clone(known);
         }
-        *known = Some(Box::new(Metadata::Held(Arc::clone(&metadata))));
-        metadata
+        match self.object.keep_metadata(&file) {
+            Some(kept) => {
+                *known = Known::Objects;
+                kept
+            }
+            None => {
+                *known = Known::Own(Arc::clone(&file));
+                file
+            }
+        }
     }
 
     /// Lets go of a metadata file that is not the object's any more.
     pub(in crate::export) fn forget_metadata(&self, lost: &Arc<Descriptor>) {
-        locked(&self.metadata).take_if(
-            |known| matches!(known.as_ref(), Metadata::Held(known) if Arc::ptr_eq(known, lost)),
-        );
+        self.object.forget_metadata(Some(lost));
+        let mut known = locked(&self.metadata);
+        if !matches!(&*known, Known::Own(own) if !Arc::ptr_eq(own, lost)) {
+            *known = Known::Nothing;
+        }
     }
 
     /// Gives the metadata file back for a time, if it can be had again.
-    pub(in crate::export) fn park_metadata(&self) {
+    pub(super) fn park_metadata(&self) {
+        self.object.park_metadata(&self.tree.objects);
         let mut known = locked(&self.metadata);
-        let Some(Metadata::Held(fd)) = known.as_deref() else {
-            return;
-        };
-        let Ok(stat) = sys::stat(fd.as_fd()) else {
-            return;
-        };
-        let before = match self.tree.objects.handle(fd.as_fd()) {
-            Some(handle) if stat.nlink > 0 => known.replace(Box::new(Metadata::Parked(handle))),
-            // It is looked for again beside its object.
-            None if stat.nlink > 0 && !self.tree.objects.have_handles() => known.take(),
-            // It would be gone.
-            _ => return,
-        };
-        drop(known);
-        drop(before);
+        if let Known::Own(file) = &*known {
+            // It is looked for again by its name.
+            if sys::stat(file.as_fd()).is_ok_and(|stat| stat.nlink > 0) {
+                *known = Known::Nothing;
+            }
+        }
     }
 }

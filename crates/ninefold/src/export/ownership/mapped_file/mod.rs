@@ -57,7 +57,7 @@ impl MappedFile {
             hidden::find_root(node)?
         } else {
             match export.locate(node) {
-                Err(Errno::NOENT) => return Ok(node.last_metadata()),
+                Err(Errno::NOENT) => return node.last_metadata(),
                 Err(errno) => return Err(errno),
                 Ok(place) => {
                     let _steady = self.entries.look(place.parent().id());
