@@ -2,9 +2,8 @@
 //! extended attributes.
 //!
 //! On the host there are regular files and directories of the server's own user, as with
-//! `mapped-xattr`, and hidden directories that no client sees. Format and places are QEMU's. A node
-//! holds its object's metadata file open, so that attributes, like everything else, survive the
-//! name.
+//! `mapped-xattr`, and hidden directories that no client sees. Format and places are QEMU's. An
+//! object's metadata file is held open, so that attributes, like everything else, survive the name.
 
 mod hidden;
 mod moves;
