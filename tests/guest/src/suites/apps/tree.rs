@@ -63,6 +63,13 @@ const THINGS: [(&str, u32); 14] = [
     ("bare/", 0o750),
 ];
 
+const NOT_UTF_8: &[u8] = b"caf\xe9\n";
+/// The longest name there can be.
+const LONG: &str = match std::str::from_utf8(&[b'n'; 255]) {
+    Ok(name) => name,
+    Err(_) => "",
+};
+
 /// Makes the tree in a new directory of the row's.
 pub(super) fn plant(ctx: &Ctx, name: &str) -> Result<()> {
     let root = ctx.a(name);
@@ -94,20 +101,30 @@ pub(super) fn plant(ctx: &Ctx, name: &str) -> Result<()> {
         .context("chown")?;
         rustix::fs::chmod(&path, files::mode(mode)).context("chmod")?;
     }
-    // The deepest first: each change in a directory changes its time.
+    // All times are long ago, or rsync's window of a second would let the time at which it makes
+    // something pass for the original's. The deepest first: each change in a directory changes its time.
     for (number, (thing, _)) in THINGS.iter().enumerate().rev() {
-        let at = Timespec {
-            tv_sec: 1_500_000_000 + 86_400 * i64::try_from(number)?,
-            tv_nsec: 0,
-        };
-        let times = Timestamps {
-            last_access: at,
-            last_modification: at,
-        };
-        rustix::fs::utimensat(CWD, root.join(thing), &times, AtFlags::empty())
-            .context("utimensat")?;
+        set_time(
+            &root.join(thing),
+            1_500_000_000 + 86_400 * i64::try_from(number)?,
+        )?;
     }
-    Ok(())
+    for name in [&b"fifo"[..], NOT_UTF_8, LONG.as_bytes()] {
+        set_time(&files::join(&root, name), 1_400_000_000)?;
+    }
+    set_time(&root, 1_300_000_000)
+}
+
+fn set_time(path: &Path, seconds: i64) -> Result<()> {
+    let at = Timespec {
+        tv_sec: seconds,
+        tv_nsec: 0,
+    };
+    let times = Timestamps {
+        last_access: at,
+        last_modification: at,
+    };
+    rustix::fs::utimensat(CWD, path, &times, AtFlags::empty()).context("utimensat")
 }
 
 fn plant_links(root: &Path) -> Result<()> {
@@ -122,8 +139,8 @@ fn plant_links(root: &Path) -> Result<()> {
     for name in ["hard-one", "dir/hard-two"] {
         rustix::fs::link(root.join("small"), root.join(name)).context("link")?;
     }
-    std::fs::write(files::join(root, b"caf\xe9\n"), b"not UTF-8").context("write")?;
-    std::fs::write(root.join("n".repeat(255)), b"long name").context("write")?;
+    std::fs::write(files::join(root, NOT_UTF_8), b"not UTF-8").context("write")?;
+    std::fs::write(root.join(LONG), b"long name").context("write")?;
     let kind = FileType::Fifo;
     rustix::fs::mknodat(CWD, root.join("fifo"), kind, files::mode(0o640), 0).context("mkfifo")
 }
