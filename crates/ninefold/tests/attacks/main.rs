@@ -11,6 +11,7 @@ mod depth;
 mod descriptors;
 mod doors;
 mod halves;
+mod hung;
 mod leases;
 mod metadata;
 mod races;
