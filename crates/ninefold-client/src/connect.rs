@@ -5,6 +5,7 @@ use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::path::Path;
 use std::time::Duration;
 
+use rustix::io::Errno;
 use socket2::{Domain, SockAddr, Socket, Type};
 
 use crate::Address;
@@ -53,13 +54,29 @@ fn connect_tcp_to(address: SocketAddr, timeout: Option<Duration>) -> io::Result<
 }
 
 fn connect_vsock(cid: u32, port: u32, timeout: Option<Duration>) -> io::Result<Socket> {
-    let socket = Socket::new(Domain::VSOCK, Type::STREAM, None)?;
+    let socket = Socket::new(Domain::VSOCK, Type::STREAM, None).map_err(explain_vsock)?;
     let address = SockAddr::vsock(cid, port);
-    match timeout {
-        Some(timeout) => socket.connect_timeout(&address, timeout)?,
-        None => socket.connect(&address)?,
-    }
+    let connected = match timeout {
+        Some(timeout) => socket.connect_timeout(&address, timeout),
+        None => socket.connect(&address),
+    };
+    connected.map_err(explain_vsock)?;
     Ok(socket)
+}
+
+/// Says what is missing where the kernel's word does not.
+fn explain_vsock(error: io::Error) -> io::Error {
+    let why = match error.raw_os_error().map(Errno::from_raw_os_error) {
+        Some(Errno::AFNOSUPPORT | Errno::NODEV) => {
+            "this kernel has no vsock (in a guest: modprobe vmw_vsock_virtio_transport, and the VM needs \
+             a vsock device; on this machine itself: modprobe vsock_loopback)"
+        }
+        Some(Errno::CONNRESET) => {
+            "no server listens on that port, or it does not let this machine in"
+        }
+        _ => return error,
+    };
+    io::Error::new(error.kind(), format!("{why}: {error}"))
 }
 
 /// Has a VMM connect to its guest. Source: Firecracker's docs/vsock.md, "Host-Initiated

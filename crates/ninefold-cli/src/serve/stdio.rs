@@ -4,7 +4,7 @@
 //! socket for each way) have two threads that copy between them and a socket pair.
 
 use std::fs::File;
-use std::io;
+use std::io::{self, Read, Write};
 use std::net::Shutdown;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
@@ -13,6 +13,9 @@ use std::thread::{self, JoinHandle};
 use anyhow::Context;
 use ninefold::Inherited;
 use rustix::fs::fstat;
+
+/// Copied at once, bytes: what a pipe holds.
+const CHUNK: usize = 64 * 1024;
 
 /// The connection, and the thread that writes its last replies.
 pub struct Stdio {
@@ -77,7 +80,7 @@ impl Stdio {
 
 /// What the client sends. It ends with its standard input.
 fn read_all(input: OwnedFd, mut to_server: &UnixStream) {
-    if let Err(error) = io::copy(&mut File::from(input), &mut to_server) {
+    if let Err(error) = pass_on(&mut File::from(input), &mut to_server) {
         tracing::debug!(%error, "standard input");
     }
     // The server may have closed the connection already.
@@ -86,10 +89,25 @@ fn read_all(input: OwnedFd, mut to_server: &UnixStream) {
 
 /// What the client gets. Once it takes no more, nobody is there.
 fn write_all(mut from_server: &UnixStream, output: OwnedFd) {
-    if let Err(error) = io::copy(&mut from_server, &mut File::from(output)) {
+    if let Err(error) = pass_on(&mut from_server, &mut File::from(output)) {
         tracing::debug!(%error, "standard output");
     }
     let _ = from_server.shutdown(Shutdown::Both);
+}
+
+/// Copies until the end. `io::copy` would splice: from a socket to a pipe, that waits for bytes with
+/// the pipe locked, and its reader cannot take what is in there.
+fn pass_on(from: &mut impl Read, to: &mut impl Write) -> io::Result<()> {
+    let mut buffer = vec![0; CHUNK];
+    loop {
+        let len = match from.read(&mut buffer) {
+            Ok(0) => return Ok(()),
+            Ok(len) => len,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(error),
+        };
+        to.write_all(buffer.get(..len).unwrap_or_default())?;
+    }
 }
 
 fn check_pipe(fd: impl AsFd, which: &str) -> anyhow::Result<()> {
