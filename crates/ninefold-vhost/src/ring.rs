@@ -254,6 +254,12 @@ impl MessageQueue for Ring {
         let Some(memory) = state.usable() else {
             return false;
         };
+        // Only who finds nothing has to be told: each kick costs the guest an exit.
+        let next = state.queue.next_avail();
+        let index = state.queue.avail_idx(&*memory, Ordering::Acquire);
+        if index.is_ok_and(|index| index.0 != next) {
+            return true;
+        }
         match state.queue.enable_notification(&*memory) {
             Ok(more) => more,
             Err(error) => {

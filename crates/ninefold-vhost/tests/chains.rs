@@ -7,7 +7,7 @@ use std::mem::discriminant;
 
 use oracle::{HEAD_LEN, START, examine, memory};
 
-const ROUNDS: u32 = 3000;
+const ROUNDS: u32 = 1000;
 /// A table of so many descriptors, and so many bytes of further ones.
 const TABLE: u16 = 32;
 const CONTENT: usize = 0x2000;

@@ -231,6 +231,57 @@ fn a_vm_that_goes_leaves_nothing_behind() {
 }
 
 #[test]
+fn a_pause_answers_who_waits_for_a_lock() {
+    let host = Host::new();
+    let mut vm = mounted(&host);
+    let (head, _) = waiting_lock(&mut vm);
+    is_answered(&mut vm);
+    let base = vm.stop();
+    assert_eq!(vm.wait_used(), (head, 8));
+    vm.start(base);
+    // The lock is still held, and the session the same.
+    let again = vm.ok(&lock(2, 1), |it| {
+        matches!(it, Reply::Lock { status: 0 }).then_some(true)
+    });
+    assert!(again);
+    let mine = Request::Getlock {
+        fid: 2,
+        kind: 1,
+        range: LockRange {
+            start: 0,
+            length: 0,
+            proc_id: 9,
+            client_id: b"guest",
+        },
+    };
+    vm.ok(&mine, |it| {
+        matches!(it, Reply::Getlock { kind: 1, .. }).then_some(())
+    });
+}
+
+#[test]
+fn a_version_that_is_none_ends_nothing() {
+    let host = Host::new();
+    let mut vm = mounted(&host);
+    let (head, oldtag) = waiting_lock(&mut vm);
+    let version = Request::Version {
+        msize: 8192,
+        version: b"9P2000.L",
+    };
+    let (_, mut frame) = vm.encode(&version);
+    frame.push(0);
+    let size = u32::try_from(frame.len()).expect("a length");
+    frame[..4].copy_from_slice(&size.to_le_bytes());
+    let (out, into) = (vm.bytes(&frame), (vm.room(64), 64));
+    let refused = vm.chain(&[out], &[into]);
+    vm.offer(refused);
+    assert_eq!(vm.wait_used(), (refused, 11));
+    let (flush, _) = vm.send(&Request::Flush { oldtag });
+    assert_eq!(vm.wait_used(), (head, 0));
+    assert_eq!(vm.wait_used(), (flush, 7));
+}
+
+#[test]
 fn a_stop_gives_up_what_does_not_end() {
     let host = Host::new();
     let mut vm = mounted(&host);

@@ -177,14 +177,13 @@ impl Lane {
         let Some((ticket, frame)) = self.session.take_ready() else {
             return self.next_arrival(worker);
         };
-        match locked(&self.replies).find(ticket.tag()) {
-            Some(taken) => {
-                worker.frame.fill(&frame);
-                Next::Serve(ticket, taken, frame.len())
-            }
-            // Its place went with the session.
-            None => Next::Nothing,
-        }
+        let found = locked(&self.replies).find(ticket.tag());
+        let Some(taken) = found else {
+            self.finish(ticket, &[]);
+            return Next::Again;
+        };
+        worker.frame.fill(&frame);
+        Next::Serve(ticket, taken, frame.len())
     }
 
     /// Takes the next request from the queue.

@@ -128,6 +128,11 @@ impl Session {
         self.tickets.give_up_locks(|wait| self.cancel(wait));
     }
 
+    /// Ends the waits for locks: they are the caller's to answer and to retire.
+    pub(crate) fn end_lock_waits(&self) -> Vec<Ticket> {
+        self.tickets.end_lock_waits(|wait| self.cancel(wait))
+    }
+
     /// Whether no request is under way.
     pub(crate) fn is_quiet(&self) -> bool {
         self.tickets.is_quiet()

@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use ninefold_wire::Reply;
 use rustix::event::epoll::{self, EventData, EventFlags};
 
 use super::replies::Replies;
@@ -57,15 +58,17 @@ impl QueueLink {
         Ok(())
     }
 
-    /// Takes no more requests, and waits until those that were taken have been given back. What is
-    /// not done after `patience` is given up, and with it the session: then the answer is false, and
+    /// Takes no more requests, and waits until those that were taken have been given back. Who waits
+    /// for a lock is told that it is taken, and will ask again. What is not done after `patience` is given up, and with it the session: then the answer is false, and
     /// this link is good for nothing more.
     pub fn stop(&self, patience: Duration) -> bool {
         let lane = &self.lane;
         self.unwatch(locked(&self.kick).take());
         let mut replies = locked(&lane.replies);
         replies.stop_taking();
-        let replies = self.wait_for_quiet(replies, patience);
+        drop(replies);
+        lane.end_lock_waits();
+        let replies = self.wait_for_quiet(locked(&lane.replies), patience);
         let done = replies.is_empty();
         drop(replies);
         lane.tell();
@@ -123,6 +126,16 @@ impl Drop for QueueLink {
 }
 
 impl Lane {
+    fn end_lock_waits(&self) {
+        let status = ninefold_wire::flags::lock::BLOCKED;
+        for ticket in self.session.end_lock_waits() {
+            let mut frame = [0; 16];
+            if let Ok(len) = (Reply::Lock { status }).encode(ticket.tag(), &mut frame) {
+                self.finish(ticket, &frame[..len]);
+            }
+        }
+    }
+
     /// Ends the connection: nothing is taken or given back any more.
     pub(super) fn end(&self) {
         let mut replies = locked(&self.replies);

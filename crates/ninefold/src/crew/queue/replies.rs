@@ -86,7 +86,8 @@ impl Lane {
         if !retired.silent {
             if let Some(taken) = replies.take(ticket.tag()) {
                 self.complete(taken.id, reply(&taken));
-                if taken.number == number::VERSION {
+                // One that was refused has ended nothing.
+                if taken.number == number::VERSION && self.session.is_quiet() {
                     for old in replies.take_all() {
                         self.complete(old.id, 0);
                     }
