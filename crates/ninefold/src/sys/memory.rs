@@ -238,7 +238,12 @@ mod tests {
     fn memory(lens: &[usize]) -> Memory {
         let pieces: Vec<_> = lens
             .iter()
-            .map(|len| (Box::leak(vec![0u8; *len].into()).as_mut_ptr(), *len))
+            .map(|len| {
+                (
+                    Box::leak(vec![0u8; *len].into_boxed_slice()).as_mut_ptr(),
+                    *len,
+                )
+            })
             .collect();
         // SAFETY: the pieces live for ever, and nobody else knows them.
         unsafe { Memory::new(pieces, Arc::new(())) }
