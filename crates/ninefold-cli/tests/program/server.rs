@@ -102,7 +102,8 @@ impl Served {
         Self::start_in(ninefold(), dir, &args, &self.host(""))
     }
 
-    fn start_by(command: Command, args: &[&str]) -> Self {
+    /// By a command that becomes the server.
+    pub fn start_by(command: Command, args: &[&str]) -> Self {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let export = dir.path().join("export");
         std::fs::create_dir(&export).expect("a directory");

@@ -14,7 +14,7 @@ fn wrong_usage_is_status_2() {
         (&["put", "-"], "<URL>"),
         (
             &["ls", "/tmp"],
-            "expected unix:///path or tcp://host:port/path, came \"/tmp\"",
+            "vsock+unix:///socket:port/path, came \"/tmp\"",
         ),
         (
             &["ls", "tcp://:9/"],
@@ -113,6 +113,50 @@ fn wrong_ways_to_share_are_status_2() {
     ];
     for (args, want) in cases {
         let output = run(["serve"].iter().chain(args));
+        let said = complaint(&output);
+        assert_eq!(output.status.code(), Some(2), "{args:?}: {said}");
+        assert!(said.contains(want), "{args:?}: {said}");
+        assert!(output.stdout.is_empty(), "{args:?}");
+    }
+}
+
+#[test]
+fn wrong_ways_in_are_status_2() {
+    let cases: [(&[&str], &str); 14] = [
+        (&["--vsock", "host:5640"], "expected PORT or CID:PORT"),
+        (&["--vsock", "0"], "a port from 1 to 4294967294, came \"0\""),
+        (&["--vsock-uds", "/v.sock"], "expected PATH:PORT"),
+        (&["--vsock-uds", "/v.sock:0"], "a port from 1 to 4294967294"),
+        (&["--fd", "-1"], "-1"),
+        (&["--fd", "stdin"], "invalid digit"),
+        (&["--allow-uid", "root", "--unix=s"], "invalid digit"),
+        (&["--allow-uid", "1,,2", "--unix=s"], "--allow-uid"),
+        (&["--vsock-allow=-3", "--vsock=1"], "--vsock-allow"),
+        (
+            &["--vsock-allow", "4294967296", "--vsock=1"],
+            "is not in 0..=4294967295",
+        ),
+        (&["--tcp-keepalive", "32768"], "32768 is not in 0..=32767"),
+        (&["--tcp-keepalive", "1m"], "invalid digit"),
+        (
+            &["--allow-uid", "1", "--tcp=127.0.0.1:0"],
+            "--allow-uid is for unix sockets",
+        ),
+        (
+            &["--vsock-allow", "3"],
+            "--vsock-allow is for vsock sockets",
+        ),
+    ];
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    for (args, want) in cases {
+        let output = crate::server::ninefold()
+            .arg("serve")
+            .args(args)
+            .arg(dir.path())
+            .current_dir(dir.path())
+            .env("XDG_RUNTIME_DIR", dir.path())
+            .output()
+            .expect("the program starts");
         let said = complaint(&output);
         assert_eq!(output.status.code(), Some(2), "{args:?}: {said}");
         assert!(said.contains(want), "{args:?}: {said}");

@@ -1,20 +1,23 @@
 //! How newcomers get in.
 
 use std::os::fd::{BorrowedFd, OwnedFd};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
 
+use super::admit::AdmitError;
 use super::channel::Channel;
-use super::{Listener, Shared};
+use super::{Connection, Listener, Shared};
 use crate::export::Export;
 use crate::locked;
 
 /// Most connections at once; further ones are closed at once.
 const CONNECTIONS_MAX: usize = 16384;
+/// Time in which one refused connection is logged.
+const REFUSALS_PERIOD: Duration = Duration::from_secs(1);
 
 /// A listener and what is behind it.
 pub(super) struct Door {
@@ -22,6 +25,14 @@ pub(super) struct Door {
     export: Arc<Export>,
     /// Times that somebody was told of newcomers since the last look at the door.
     knocks: AtomicUsize,
+    refused: Mutex<Refused>,
+}
+
+/// Connections that were not let in.
+#[derive(Default)]
+struct Refused {
+    last_said: Option<Instant>,
+    unsaid: u64,
 }
 
 impl Door {
@@ -30,11 +41,31 @@ impl Door {
             listener,
             export: Arc::clone(export),
             knocks: AtomicUsize::new(0),
+            refused: Mutex::default(),
         }
     }
 
     pub(super) fn fd(&self) -> BorrowedFd<'_> {
         self.listener.fd()
+    }
+
+    /// Says who was not let in. One who tries again and again does not fill the log.
+    fn say_refused(&self, error: &AdmitError) {
+        let mut refused = locked(&self.refused);
+        let said_lately = |last: Instant| last.elapsed() < REFUSALS_PERIOD;
+        if refused.last_said.is_some_and(said_lately) {
+            refused.unsaid += 1;
+            return;
+        }
+        let url = self.listener.url();
+        match refused.unsaid {
+            0 => tracing::warn!("refused a connection to {url}: {error}"),
+            more => tracing::warn!("refused a connection to {url} and {more} before: {error}"),
+        }
+        *refused = Refused {
+            last_said: Some(Instant::now()),
+            unsaid: 0,
+        };
     }
 }
 
@@ -58,11 +89,7 @@ impl Shared {
     fn accept_all(self: &Arc<Self>, door: &Door) {
         while !self.is_stopping() {
             match door.listener.accept() {
-                Ok(socket) => {
-                    if let Err(errno) = self.adopt(socket, &door.export) {
-                        tracing::warn!(%errno, "cannot serve a new connection");
-                    }
-                }
+                Ok(socket) => self.let_in(socket, door),
                 Err(Errno::AGAIN) => return,
                 Err(Errno::INTR | Errno::CONNABORTED) => {}
                 Err(errno) => {
@@ -71,6 +98,16 @@ impl Shared {
                     thread::sleep(Duration::from_millis(100));
                 }
             }
+        }
+    }
+
+    /// Whom the listener does not want is closed at once.
+    fn let_in(self: &Arc<Self>, socket: OwnedFd, door: &Door) {
+        if let Err(error) = door.listener.admit(&socket) {
+            return door.say_refused(&error);
+        }
+        if let Err(errno) = self.adopt(socket, &door.export) {
+            tracing::warn!(%errno, "cannot serve a new connection");
         }
     }
 
@@ -85,7 +122,9 @@ impl Shared {
         if channels.len() >= CONNECTIONS_MAX {
             return Err(Errno::MFILE);
         }
-        channels.insert(id, Arc::clone(&channel));
+        let connection: Arc<dyn Connection> = Arc::<Channel>::clone(&channel);
+        channels.insert(id, connection);
+        self.visited.store(true, Ordering::SeqCst);
         drop(channels);
         let added = channel.register();
         if added.is_err() {

@@ -6,16 +6,21 @@
 //! request at a time keeps its thread, which then waits in the receive itself (see
 //! [`channel`]); the [`watch`] gives the connection back to the set when that thread is stuck.
 
+mod admit;
 mod buffer;
 mod channel;
+mod connection;
 mod door;
 mod listen;
+mod queue;
 mod rx;
 mod tx;
 mod watch;
 mod worker;
 
-pub use listen::{ListenError, Listener};
+pub use admit::{AdmitError, ConnectionOptions};
+pub use listen::{Inherited, ListenError, Listener};
+pub use queue::{Message, MessageQueue, QueueLink};
 
 use std::collections::{HashMap, VecDeque};
 use std::io;
@@ -30,9 +35,9 @@ use rustix::event::{EventfdFlags, eventfd};
 
 use crate::export::Export;
 use crate::locked;
-use crate::session::SessionOptions;
+use crate::session::{Session, SessionOptions};
 use crate::sys::interrupt::{self, Calls, Job};
-use channel::Channel;
+use connection::Connection;
 use door::Door;
 use watch::Watch;
 use worker::Worker;
@@ -80,9 +85,9 @@ struct Shared {
     options: CrewOptions,
     ids: AtomicU64,
     listeners: Mutex<HashMap<u64, Arc<Door>>>,
-    channels: Mutex<HashMap<u64, Arc<Channel>>>,
+    channels: Mutex<HashMap<u64, Arc<dyn Connection>>>,
     /// Connections with frames that wait for a thread.
-    ready: Mutex<VecDeque<Arc<Channel>>>,
+    ready: Mutex<VecDeque<Arc<dyn Connection>>>,
     /// Threads that wait in the epoll set.
     idle: AtomicUsize,
     /// A wake-up is on its way to one of them.
@@ -92,6 +97,10 @@ struct Shared {
     signal: Option<i32>,
     /// What its threads are at.
     calls: Mutex<Vec<Arc<Calls>>>,
+    /// A connection has been taken.
+    visited: AtomicBool,
+    /// What to do when the last client has gone.
+    on_deserted: Mutex<Option<Box<dyn FnOnce() + Send>>>,
 }
 
 impl Crew {
@@ -150,13 +159,30 @@ impl Crew {
         Ok(())
     }
 
-    /// Serves `export` on a connected stream socket.
+    /// Serves `export` on a connected stream socket, which [`ConnectionOptions::admit`] has set up.
     ///
     /// # Errors
     /// That of the host when the socket cannot be watched.
     pub fn adopt(&self, socket: OwnedFd, export: &Arc<Export>) -> io::Result<()> {
         self.shared.watch.add_export(export);
         Ok(self.shared.adopt(socket, export)?)
+    }
+
+    /// Serves `export` to the client of a queue, from when [`QueueLink::start`] is called.
+    #[must_use]
+    pub fn link(&self, queue: Arc<dyn MessageQueue>, export: &Arc<Export>) -> QueueLink {
+        self.shared.watch.add_export(export);
+        QueueLink::new(&self.shared, queue, export)
+    }
+
+    /// Calls `then` once, when a connection has ended and no other is left, from the thread that
+    /// finds it so: at once, if that is so already. It must not wait for the crew.
+    pub fn on_deserted(&self, then: impl FnOnce() + Send + 'static) {
+        let shared = &self.shared;
+        *locked(&shared.on_deserted) = Some(Box::new(then));
+        if shared.visited.load(Ordering::SeqCst) && self.connections() == 0 {
+            shared.deserted();
+        }
     }
 
     /// Connections at this moment.
@@ -224,6 +250,8 @@ impl Shared {
             watch: Arc::default(),
             signal,
             calls: Mutex::default(),
+            visited: AtomicBool::new(false),
+            on_deserted: Mutex::default(),
         })
     }
 
@@ -241,19 +269,19 @@ impl Shared {
     }
 
     /// Asks for a colleague to help with a connection. False when all are at work.
-    fn invite(&self, channel: &Arc<Channel>) -> bool {
+    fn invite<C: Connection + 'static>(&self, channel: &Arc<C>) -> bool {
         if self.idle.load(Ordering::SeqCst) == 0 {
             return false;
         }
         if channel.make_offer() {
-            self.offer(channel);
+            self.offer(Arc::<C>::clone(channel));
         }
         true
     }
 
     /// Puts a connection where the next free thread finds it.
-    fn offer(&self, channel: &Arc<Channel>) {
-        locked(&self.ready).push_back(Arc::clone(channel));
+    fn offer(&self, channel: Arc<dyn Connection>) {
+        locked(&self.ready).push_back(channel);
         self.wake_one();
     }
 
@@ -261,7 +289,7 @@ impl Shared {
     fn revisit(&self, id: u64) {
         let channel = locked(&self.channels).get(&id).cloned();
         if let Some(channel) = channel.filter(|channel| channel.make_offer()) {
-            self.offer(&channel);
+            self.offer(channel);
         }
     }
 
@@ -273,12 +301,26 @@ impl Shared {
     }
 
     fn forget(&self, id: u64) {
-        // Dropped unlocked: a channel's end can be long work.
-        let channel = locked(&self.channels).remove(&id);
+        let mut channels = locked(&self.channels);
+        let channel = channels.remove(&id);
+        let deserted = channel.is_some() && channels.is_empty();
+        // What follows is done unlocked: a channel's end can be long work.
+        drop(channels);
         if let Some(channel) = &channel {
-            self.watch.interrupt(channel);
+            self.watch.interrupt(Arc::downgrade(channel));
         }
         drop(channel);
+        if deserted {
+            self.deserted();
+        }
+    }
+
+    /// The last client has gone.
+    fn deserted(&self) {
+        let then = locked(&self.on_deserted).take();
+        if let Some(then) = then {
+            then();
+        }
     }
 
     /// Ends the system calls of requests which are over for their clients.
@@ -286,6 +328,14 @@ impl Shared {
         for calls in locked(&self.calls).iter() {
             calls.interrupt(&is_over);
         }
+    }
+
+    /// Ends the system calls of a connection's requests whose replies nobody waits for. False when
+    /// there are none: else they may be about to make one, and this is to be called again.
+    fn interrupt_unwanted(&self, connection: u64, session: &Session) -> bool {
+        let unwanted = session.unwanted();
+        self.interrupt(|(id, number)| id == connection && unwanted.contains(&number));
+        !unwanted.is_empty()
     }
 
     fn stop(&self) {

@@ -9,6 +9,7 @@ mod contest;
 mod crowd;
 mod depth;
 mod descriptors;
+mod doors;
 mod halves;
 mod hung;
 mod leases;

@@ -117,6 +117,25 @@ impl Tickets {
         self.note(&table);
     }
 
+    pub(in crate::session) fn end_lock_waits(&self, cancel: impl Fn(Wait) -> bool) -> Vec<Ticket> {
+        let mut table = locked(&self.table);
+        let mut ended = Vec::new();
+        for (tag, entry) in &mut table.open {
+            match entry.state {
+                State::Parked(wait @ Wait::Lock(_), _) if cancel(wait) => {
+                    entry.state = State::Running;
+                    ended.push(Ticket {
+                        tag: *tag,
+                        seq: entry.seq,
+                        passed: false,
+                    });
+                }
+                _ => {}
+            }
+        }
+        ended
+    }
+
     pub(in crate::session) fn is_quiet(&self) -> bool {
         locked(&self.table).open.is_empty()
     }
