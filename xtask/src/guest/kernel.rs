@@ -95,7 +95,7 @@ impl Kernel {
 fn make(series: Series, init: &[u8], dir: &Path) -> Result<()> {
     let work = tempfile::tempdir_in(dir)?;
     let tree = work.path().join("tree");
-    let apt = PrivateApt::set_up(&work.path().join("apt"), &series.suite())?;
+    let apt = PrivateApt::set_up(&work.path().join("apt"), &[&series.suite()])?;
     let package = apt.dependency(
         "linux-image-amd64",
         &format!("linux-image-{}.", series.name()),
@@ -123,7 +123,7 @@ fn make(series: Series, init: &[u8], dir: &Path) -> Result<()> {
 fn busybox(series: Series, apt: PrivateApt, work: &Path) -> Result<PathBuf> {
     let apt = match series {
         Series::V6_1 => apt,
-        Series::V6_12 => PrivateApt::set_up(&work.join("apt-release"), RELEASE)?,
+        Series::V6_12 => PrivateApt::set_up(&work.join("apt-release"), &[RELEASE])?,
     };
     let tree = work.join("busybox");
     apt.unpack("busybox-static", &tree)?;

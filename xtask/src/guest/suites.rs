@@ -13,6 +13,7 @@ use super::server;
 use super::server::Kind;
 use super::server::Model;
 use super::tools;
+use super::transport::Mount;
 use crate::places;
 use crate::totals::Totals;
 
@@ -107,8 +108,8 @@ impl Suite {
         }
     }
 
-    /// Its line in the guest's plan: name, limit, cache mode, mount options, command.
-    pub fn plan(self, options: &str, scene: &Scene) -> String {
+    /// Its line in the guest's plan: name, limit, cache mode, source and options of the mount, command.
+    pub fn plan(self, mount: &Mount, scene: &Scene) -> String {
         let (name, limit) = (self.name(), self.limit());
         let command = match self {
             Self::Pjdfstest => "pjdfstest.sh".to_owned(),
@@ -119,7 +120,7 @@ impl Suite {
         };
         // sqlite maps its journal index for writing, which Linux refuses without a cache.
         let cache = if self == Self::Apps { "mmap" } else { "none" };
-        format!("{name} {limit} {cache} {options} {command}\n")
+        format!("{name} {limit} {cache} {mount} {command}\n")
     }
 
     /// What its output and exit status amount to.
