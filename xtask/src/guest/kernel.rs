@@ -25,7 +25,7 @@ use crate::process;
 
 /// What the early userland loads, with all that these depend on. Overlay keeps the root drive unwritten; crc32c is
 /// looked up by ext4 by name, so no dependency leads to it.
-const MODULES: [&str; 9] = [
+const MODULES: [&str; 10] = [
     "virtio_pci",
     "virtio_blk",
     "virtio_net",
@@ -35,6 +35,7 @@ const MODULES: [&str; 9] = [
     "9p",
     "9pnet_fd",
     "9pnet_virtio",
+    "vsock_loopback",
 ];
 const LIMIT: Duration = Duration::from_secs(120);
 

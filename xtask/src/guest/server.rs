@@ -8,6 +8,7 @@ use std::thread;
 use std::time::Duration;
 use std::time::Instant;
 
+use anyhow::Context;
 use anyhow::Result;
 use anyhow::bail;
 use anyhow::ensure;
@@ -194,7 +195,11 @@ impl Server {
             door,
             aname,
         };
-        server.wait_until_it_listens()?;
+        server.wait_until_it_listens().with_context(|| {
+            // Its log is about to go with the directory.
+            let said = std::fs::read_to_string(&server.log).unwrap_or_default();
+            format!("no server: {}", said.trim_end())
+        })?;
         Ok(Some(server))
     }
 

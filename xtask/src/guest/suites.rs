@@ -52,6 +52,8 @@ pub enum Suite {
     Squash,
     /// git, sqlite, rsync, tar and dpkg at work
     Apps,
+    /// Ways to a server beyond those that Linux's client has of its own
+    Transports,
     /// The public POSIX file system test suite
     Pjdfstest,
     /// The public file system exerciser
@@ -78,6 +80,7 @@ impl Suite {
             Self::Users => "users",
             Self::Squash => "squash",
             Self::Apps => "apps",
+            Self::Transports => "transports",
             Self::Pjdfstest => "pjdfstest",
             Self::Fsx => "fsx",
         }
@@ -185,6 +188,10 @@ impl Programs {
         if suites.iter().any(|suite| suite.is_own()) {
             packages.push("ninefold-guest-tests");
             files.push(("ninefold-suite", places::release("ninefold-suite")));
+        }
+        if suites.contains(&Suite::Transports) {
+            packages.push("ninefold-cli");
+            files.push(("ninefold", places::release("ninefold")));
         }
         tools::build(&packages)?;
         if suites.contains(&Suite::Pjdfstest) {
