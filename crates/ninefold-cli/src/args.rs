@@ -11,17 +11,19 @@ use std::fmt;
 use std::ops::RangeInclusive;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 
 use crate::fsdev::{parse_fsdev, parse_virtfs};
+use crate::serve::WayFlags;
 use crate::share::{GuestFlags, ShareError, ShareFlags, ShareOptions};
 
 /// What `--msize-max` may be, bytes.
 const MSIZE_RANGE: RangeInclusive<u32> = 4096..=16 << 20;
 
 const URLS: &str = "\
-URL is unix:///PATH/OF/SOCKET[/PATH] or tcp://HOST[:PORT][/PATH]; %xx stands for a byte. \
-The port is 564 if none is given.";
+URL is unix:///PATH/OF/SOCKET[/PATH], tcp://HOST[:PORT][/PATH], vsock://CID[:PORT][/PATH] or \
+vsock+unix:///PATH/OF/SOCKET:PORT[/PATH]; %xx stands for a byte. The port is 564 if none is given. \
+CID 2 is the host. vsock+unix is a port in a guest of Firecracker or Cloud Hypervisor, whose vsock \
+socket is named.";
 
 /// Serve a folder over 9P, and look into one that is served
 #[derive(Debug, Parser)]
@@ -35,6 +37,9 @@ pub struct Args {
 pub enum Command {
     /// Serve a folder
     Serve(Box<ServeArgs>),
+    /// Mount a folder that is served
+    #[command(after_help = URLS)]
+    Mount(MountArgs),
     /// List a folder, or one file
     #[command(after_help = URLS)]
     Ls(LsArgs),
@@ -59,13 +64,8 @@ pub enum Command {
 #[group(skip)]
 #[command(group(ArgGroup::new("folder").required(true).args(["dir", "fsdev", "virtfs"])))]
 pub struct ServeArgs {
-    /// Listen on a unix socket, made with mode 0600 (may be repeated)
-    #[arg(long, value_name = "PATH")]
-    pub unix: Vec<PathBuf>,
-
-    /// Listen on a TCP address; port 0 takes a free one (may be repeated)
-    #[arg(long, value_name = "HOST:PORT")]
-    pub tcp: Vec<HostPort>,
+    #[command(flatten)]
+    pub ways: WayFlags,
 
     /// The longest message that clients may agree on, 4096 to 16M bytes (K and M are understood)
     #[arg(long, value_name = "N", default_value = "1M", value_parser = parse_msize)]
@@ -146,47 +146,38 @@ pub enum LogLevel {
     Trace,
 }
 
-/// A host and a port, as in `localhost:564` or `[::1]:564`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct HostPort {
-    /// Name or number, without brackets.
-    pub host: String,
-    pub port: u16,
+#[derive(Debug, clap::Args)]
+pub struct MountArgs {
+    /// Options of the mount, as of mount(8) and of the kernel's 9p client; they take the place of
+    /// those chosen by looking at the server (may be repeated)
+    #[arg(short, value_name = "OPTIONS")]
+    pub options: Vec<String>,
+    /// Print the line for /etc/fstab instead
+    #[arg(long)]
+    pub fstab: bool,
+    /// Do all but mount; as mount(8) says it
+    #[arg(short, hide = true)]
+    pub fake: bool,
+    /// What mount(8) may tell its helpers beyond that
+    #[command(flatten)]
+    pub helper: HelperArgs,
+    #[arg(value_parser = url_parser())]
+    pub url: Url,
+    /// The folder to mount on
+    pub dir: PathBuf,
 }
 
-impl FromStr for HostPort {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let wrong =
-            || format!("expected HOST:PORT, with IPv6 addresses in brackets, came {text:?}");
-        let (host, port) = text.rsplit_once(':').ok_or_else(wrong)?;
-        let bare = host
-            .strip_prefix('[')
-            .and_then(|host| host.strip_suffix(']'));
-        if bare.is_none() && host.contains(':') {
-            return Err(wrong());
-        }
-        let host = bare.unwrap_or(host);
-        match port.parse() {
-            Ok(port) if !host.is_empty() => Ok(Self {
-                host: host.to_owned(),
-                port,
-            }),
-            _ => Err(wrong()),
-        }
-    }
-}
-
-impl fmt::Display for HostPort {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { host, port } = self;
-        if host.contains(':') {
-            write!(f, "[{host}]:{port}")
-        } else {
-            write!(f, "{host}:{port}")
-        }
-    }
+/// What mount(8) may tell its helpers, and is nothing to this one.
+#[derive(Debug, clap::Args)]
+pub struct HelperArgs {
+    #[arg(short, hide = true)]
+    sloppy: bool,
+    #[arg(short, hide = true)]
+    no_mtab: bool,
+    #[arg(short, hide = true)]
+    verbose: bool,
+    #[arg(short = 't', hide = true)]
+    fs_type: Option<String>,
 }
 
 #[derive(Debug, clap::Args)]
@@ -286,7 +277,7 @@ fn parse_msize(text: &str) -> Result<u32, String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Args, HostPort, parse_msize};
+    use super::{Args, parse_msize};
     use clap::CommandFactory;
 
     #[test]
@@ -312,28 +303,6 @@ mod tests {
             "1 M",
         ] {
             assert!(parse_msize(text).is_err(), "{text}");
-        }
-    }
-
-    #[test]
-    fn hosts_with_ports() {
-        for text in ["localhost:564", "0.0.0.0:0", "[::1]:9"] {
-            assert_eq!(
-                text.parse::<HostPort>().map(|it| it.to_string()),
-                Ok(text.to_owned())
-            );
-        }
-        for text in [
-            "",
-            "localhost",
-            ":564",
-            "::1:564",
-            "[]:1",
-            "[::1]",
-            "h:65536",
-            "h:x",
-        ] {
-            assert!(text.parse::<HostPort>().is_err(), "{text}");
         }
     }
 }

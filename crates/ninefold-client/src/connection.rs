@@ -4,14 +4,15 @@
 //! pipeline requests and to send what no decent client would.
 
 use ninefold_wire::{Dialect, HEADER_LEN, NOTAG, Reply, Request};
-use socket2::{Domain, SockAddr, Socket, Type};
+use socket2::Socket;
 use std::fmt::Display;
 use std::io::{self, Write};
-use std::net::{Shutdown, SocketAddr, TcpStream, ToSocketAddrs};
+use std::net::{Shutdown, TcpStream};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
-use std::path::Path;
 use std::time::Duration;
 
+use crate::connect::connect;
 use crate::error::reply_name;
 use crate::inbox::Inbox;
 use crate::{Address, Error, Result};
@@ -37,11 +38,7 @@ impl Connection {
     /// # Errors
     /// [`Error::Connect`].
     pub fn connect(address: &Address, timeout: Option<Duration>) -> Result<Self> {
-        let connected = match address {
-            Address::Unix(path) => connect_unix(path, timeout),
-            Address::Tcp { host, port } => connect_tcp(host, *port, timeout),
-        };
-        connected
+        connect(address, timeout)
             .map(Self::over)
             .map_err(|source| connect_error(address, source))
     }
@@ -200,6 +197,13 @@ impl Connection {
     }
 }
 
+/// The socket, for who wants to hand the connection on. What has been received is gone from it.
+impl AsFd for Connection {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
 impl From<UnixStream> for Connection {
     fn from(stream: UnixStream) -> Self {
         Self::over(stream.into())
@@ -210,36 +214,6 @@ impl From<TcpStream> for Connection {
     fn from(stream: TcpStream) -> Self {
         Self::over(stream.into())
     }
-}
-
-fn connect_unix(path: &Path, timeout: Option<Duration>) -> io::Result<Socket> {
-    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
-    // On Linux the send timeout also bounds a connect that waits for room in the backlog.
-    socket.set_write_timeout(timeout)?;
-    socket.connect(&SockAddr::unix(path)?)?;
-    socket.set_write_timeout(None)?;
-    Ok(socket)
-}
-
-fn connect_tcp(host: &str, port: u16, timeout: Option<Duration>) -> io::Result<Socket> {
-    let mut failed = io::Error::from(io::ErrorKind::AddrNotAvailable);
-    for address in (host, port).to_socket_addrs()? {
-        match connect_tcp_to(address, timeout) {
-            Ok(socket) => return Ok(socket),
-            Err(error) => failed = error,
-        }
-    }
-    Err(failed)
-}
-
-fn connect_tcp_to(address: SocketAddr, timeout: Option<Duration>) -> io::Result<Socket> {
-    let stream = match timeout {
-        Some(timeout) => TcpStream::connect_timeout(&address, timeout)?,
-        None => TcpStream::connect(address)?,
-    };
-    // Every request waits for its reply: holding small packets back only adds delay.
-    stream.set_nodelay(true)?;
-    Ok(stream.into())
 }
 
 fn connect_error(address: &impl Display, source: io::Error) -> Error {

@@ -13,6 +13,7 @@
 
 mod attr;
 mod client;
+mod connect;
 mod connection;
 mod dir;
 mod error;

@@ -14,7 +14,7 @@ fn wrong_usage_is_status_2() {
         (&["put", "-"], "<URL>"),
         (
             &["ls", "/tmp"],
-            "expected unix:///path or tcp://host:port/path, came \"/tmp\"",
+            "vsock+unix:///socket:port/path, came \"/tmp\"",
         ),
         (
             &["ls", "tcp://:9/"],

@@ -58,11 +58,7 @@ impl Shared {
     fn accept_all(self: &Arc<Self>, door: &Door) {
         while !self.is_stopping() {
             match door.listener.accept() {
-                Ok(socket) => {
-                    if let Err(errno) = self.adopt(socket, &door.export) {
-                        tracing::warn!(%errno, "cannot serve a new connection");
-                    }
-                }
+                Ok(socket) => self.let_in(socket, door),
                 Err(Errno::AGAIN) => return,
                 Err(Errno::INTR | Errno::CONNABORTED) => {}
                 Err(errno) => {
@@ -71,6 +67,17 @@ impl Shared {
                     thread::sleep(Duration::from_millis(100));
                 }
             }
+        }
+    }
+
+    /// Whom the listener does not want is closed at once.
+    fn let_in(self: &Arc<Self>, socket: OwnedFd, door: &Door) {
+        if let Err(error) = door.listener.admit(&socket) {
+            tracing::warn!("refused a connection to {}: {error}", door.listener.url());
+            return;
+        }
+        if let Err(errno) = self.adopt(socket, &door.export) {
+            tracing::warn!(%errno, "cannot serve a new connection");
         }
     }
 
@@ -86,6 +93,7 @@ impl Shared {
             return Err(Errno::MFILE);
         }
         channels.insert(id, Arc::clone(&channel));
+        self.visited.store(true, Ordering::SeqCst);
         drop(channels);
         let added = channel.register();
         if added.is_err() {

@@ -6,6 +6,7 @@
 //! request at a time keeps its thread, which then waits in the receive itself (see
 //! [`channel`]); the [`watch`] gives the connection back to the set when that thread is stuck.
 
+mod admit;
 mod buffer;
 mod channel;
 mod door;
@@ -15,7 +16,8 @@ mod tx;
 mod watch;
 mod worker;
 
-pub use listen::{ListenError, Listener};
+pub use admit::{AdmitError, ConnectionOptions};
+pub use listen::{Inherited, ListenError, Listener};
 
 use std::collections::{HashMap, VecDeque};
 use std::io;
@@ -86,6 +88,10 @@ struct Shared {
     signal: Option<i32>,
     /// What its threads are at.
     calls: Mutex<Vec<Arc<Calls>>>,
+    /// A connection has been taken.
+    visited: AtomicBool,
+    /// What to do when the last client has gone.
+    on_deserted: Mutex<Option<Box<dyn FnOnce() + Send>>>,
 }
 
 impl Crew {
@@ -144,13 +150,23 @@ impl Crew {
         Ok(())
     }
 
-    /// Serves `export` on a connected stream socket.
+    /// Serves `export` on a connected stream socket, which [`ConnectionOptions::admit`] has set up.
     ///
     /// # Errors
     /// That of the host when the socket cannot be watched.
     pub fn adopt(&self, socket: OwnedFd, export: &Arc<Export>) -> io::Result<()> {
         self.shared.watch.add_export(export);
         Ok(self.shared.adopt(socket, export)?)
+    }
+
+    /// Calls `then` once, when a connection has ended and no other is left, from the thread that
+    /// finds it so: at once, if that is so already. It must not wait for the crew.
+    pub fn on_deserted(&self, then: impl FnOnce() + Send + 'static) {
+        let shared = &self.shared;
+        *locked(&shared.on_deserted) = Some(Box::new(then));
+        if shared.visited.load(Ordering::SeqCst) && self.connections() == 0 {
+            shared.deserted();
+        }
     }
 
     /// Connections at this moment.
@@ -210,6 +226,8 @@ impl Shared {
             watch: Arc::default(),
             signal,
             calls: Mutex::default(),
+            visited: AtomicBool::new(false),
+            on_deserted: Mutex::default(),
         })
     }
 
@@ -259,12 +277,26 @@ impl Shared {
     }
 
     fn forget(&self, id: u64) {
-        // Dropped unlocked: a channel's end can be long work.
-        let channel = locked(&self.channels).remove(&id);
+        let mut channels = locked(&self.channels);
+        let channel = channels.remove(&id);
+        let deserted = channel.is_some() && channels.is_empty();
+        // What follows is done unlocked: a channel's end can be long work.
+        drop(channels);
         if let Some(channel) = &channel {
             self.watch.interrupt(channel);
         }
         drop(channel);
+        if deserted {
+            self.deserted();
+        }
+    }
+
+    /// The last client has gone.
+    fn deserted(&self) {
+        let then = locked(&self.on_deserted).take();
+        if let Some(then) = then {
+            then();
+        }
     }
 
     /// Ends the system calls of requests which are over for their clients.

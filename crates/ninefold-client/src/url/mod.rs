@@ -1,7 +1,10 @@
-//! Where a server is, as text: `unix:///path/to/socket/in/export`, `tcp://host:port/in/export`.
+//! Where a server is, as text: `unix:///path/to/socket/in/export`, `tcp://host:port/in/export`,
+//! `vsock://cid:port/in/export`, `vsock+unix:///path/to/socket:port/in/export`.
 //!
 //! Parsing looks at nothing but the text. Where in a unix URL the socket ends and the path in the
 //! export begins is known only to the disk: [`Url::locate`] looks there. Nothing here connects.
+
+mod vsock;
 
 use std::ffi::OsString;
 use std::fmt;
@@ -9,19 +12,32 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
-/// The port of 9P over TCP, as registered with IANA.
+/// The port of 9P over TCP, as registered with IANA; vsock has the numbers of TCP.
 const PORT_DEFAULT: u16 = 564;
 
 /// Why a text is not the URL of a server.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum UrlError {
-    /// Neither `unix://` nor `tcp://`.
-    #[error("expected unix:///path or tcp://host:port/path, came {0:?}")]
+    /// None of the schemes.
+    #[error(
+        "expected unix:///path, tcp://host:port/path, vsock://cid:port/path or vsock+unix:///socket:port/path, came {0:?}"
+    )]
     Scheme(String),
     /// `unix://` without an absolute path after it.
     #[error("expected an absolute path after unix://, came {0:?}")]
     Relative(String),
+    /// `vsock://` without the number of a machine after it.
+    #[error("expected a CID after vsock:// (2 is the host, 1 this machine), came {0:?}")]
+    Cid(String),
+    /// A port of vsock that is none.
+    #[error("expected a port from 1 to 4294967294, came {0:?}")]
+    VsockPort(String),
+    /// `vsock+unix://` without an absolute path and a port after it.
+    #[error(
+        "expected the absolute path of a VMM's vsock socket and a port after vsock+unix://, as in vsock+unix:///run/vm/v.sock:5640, came {0:?}"
+    )]
+    Hybrid(String),
     /// No host between `tcp://` and the port or path.
     #[error("expected a host after tcp://, came {0:?}")]
     Host(String),
@@ -47,11 +63,8 @@ pub struct Url {
 enum Place {
     /// The socket's path, and perhaps a path in the export behind it.
     Unix(Vec<u8>),
-    Tcp {
-        host: String,
-        port: u16,
-        path: Vec<u8>,
-    },
+    /// An address that is complete as text.
+    Whole(Target),
 }
 
 /// Where to connect to.
@@ -65,6 +78,20 @@ pub enum Address {
         host: String,
         /// Port.
         port: u16,
+    },
+    /// A machine and a port of vsock.
+    Vsock {
+        /// The machine: 2 is the host, 1 this one.
+        cid: u32,
+        /// Port.
+        port: u32,
+    },
+    /// A port in the guest of Firecracker or Cloud Hypervisor, from its host.
+    Hybrid {
+        /// The VMM's own vsock socket.
+        socket: PathBuf,
+        /// Port in the guest.
+        port: u32,
     },
 }
 
@@ -88,7 +115,11 @@ impl Url {
         let place = if let Some(rest) = bytes.strip_prefix(b"unix://") {
             parse_unix(rest)?
         } else if let Some(rest) = bytes.strip_prefix(b"tcp://") {
-            parse_tcp(rest)?
+            Place::Whole(parse_tcp(rest)?)
+        } else if let Some(rest) = bytes.strip_prefix(b"vsock://") {
+            Place::Whole(vsock::parse(rest)?)
+        } else if let Some(rest) = bytes.strip_prefix(b"vsock+unix://") {
+            Place::Whole(vsock::parse_hybrid(rest)?)
         } else {
             return Err(UrlError::Scheme(text));
         };
@@ -103,13 +134,7 @@ impl Url {
     pub fn locate(&self) -> Result<Target, UrlError> {
         match &self.place {
             Place::Unix(path) => locate_socket(path),
-            Place::Tcp { host, port, path } => Ok(Target {
-                address: Address::Tcp {
-                    host: host.clone(),
-                    port: *port,
-                },
-                path: path.clone(),
-            }),
+            Place::Whole(target) => Ok(target.clone()),
         }
     }
 }
@@ -127,6 +152,10 @@ impl fmt::Display for Address {
             Self::Unix(path) => write!(f, "unix://{}", path.display()),
             Self::Tcp { host, port } if host.contains(':') => write!(f, "tcp://[{host}]:{port}"),
             Self::Tcp { host, port } => write!(f, "tcp://{host}:{port}"),
+            Self::Vsock { cid, port } => write!(f, "vsock://{cid}:{port}"),
+            Self::Hybrid { socket, port } => {
+                write!(f, "vsock+unix://{}:{port}", socket.display())
+            }
         }
     }
 }
@@ -139,7 +168,7 @@ fn parse_unix(rest: &[u8]) -> Result<Place, UrlError> {
     Ok(Place::Unix(path))
 }
 
-fn parse_tcp(rest: &[u8]) -> Result<Place, UrlError> {
+fn parse_tcp(rest: &[u8]) -> Result<Target, UrlError> {
     let slash = rest
         .iter()
         .position(|&byte| byte == b'/')
@@ -150,9 +179,8 @@ fn parse_tcp(rest: &[u8]) -> Result<Place, UrlError> {
     if host.is_empty() {
         return Err(UrlError::Host(lossy(authority)));
     }
-    Ok(Place::Tcp {
-        host,
-        port,
+    Ok(Target {
+        address: Address::Tcp { host, port },
         path: percent_decode(path)?,
     })
 }
@@ -255,7 +283,7 @@ mod tests {
         let target = Url::parse(text).and_then(|url| url.locate()).expect(text);
         match target.address {
             Address::Tcp { host, port } => (host, port, target.path),
-            Address::Unix(_) => panic!("{text} became a unix address"),
+            other => panic!("{text} became {other}"),
         }
     }
 
@@ -282,11 +310,11 @@ mod tests {
         let cases = [
             (
                 "http://x/",
-                "expected unix:///path or tcp://host:port/path, came \"http://x/\"",
+                "expected unix:///path, tcp://host:port/path, vsock://cid:port/path or vsock+unix:///socket:port/path, came \"http://x/\"",
             ),
             (
                 "",
-                "expected unix:///path or tcp://host:port/path, came \"\"",
+                "expected unix:///path, tcp://host:port/path, vsock://cid:port/path or vsock+unix:///socket:port/path, came \"\"",
             ),
             (
                 "unix://relative/path",
