@@ -11,7 +11,7 @@ use super::server::Task;
 use super::session::Configuration;
 use super::suites::Suite;
 use super::transport::Mount;
-use super::vhost_user::NAME;
+use super::transport::NAME;
 
 /// One for each kind that is needed.
 pub struct Servers(Vec<(Kind, Option<Server>)>);

@@ -16,6 +16,9 @@ use super::emulator::Emulator;
 use super::vhost_user;
 use super::vhost_user::Devices;
 
+/// Stands for the name of the directory to mount at; `share.sh` fills it in.
+pub const NAME: &str = "%";
+
 /// How the guest reaches the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Transport {
@@ -108,14 +111,14 @@ impl Door {
                 source: "10.0.2.2".to_owned(),
                 options: format!("trans=tcp,port={port},version=9p2000.L,msize=1048576"),
             },
-            Self::VhostUser(devices) => Mount::virtio(devices.source()),
+            Self::VhostUser(devices) => Mount::virtio(devices.tag.clone()),
         }
     }
 }
 
 /// What a suite mounts: its part of a line of the plan.
 pub struct Mount {
-    /// May hold [`vhost_user::NAME`].
+    /// May be [`NAME`].
     pub source: String,
     pub options: String,
 }

@@ -15,17 +15,16 @@ use super::fsdev::SHARES;
 use super::qemu::MEMORY;
 use super::server::NOBODY;
 
-/// Stands for the name of the directory to mount at; `share.sh` fills it in.
-pub const NAME: &str = "%";
 /// What QEMU calls the guest's memory.
 const SHARED: &str = "shared";
 
-/// The devices of one server, one for each of [`SHARES`]: Linux mounts a device once at a time.
+/// The devices of one server, one for each of [`SHARES`]: Linux mounts a device once at a time, and takes a free one of
+/// those with the tag it is given.
 pub struct Devices {
-    /// Holds the sockets, each named as its share.
+    /// Holds the sockets, each named as a share.
     dir: PathBuf,
-    /// What the server is called. A guest may have those of several.
-    server: String,
+    /// What the server is called. A guest may have the devices of several.
+    pub tag: String,
 }
 
 impl Devices {
@@ -36,22 +35,15 @@ impl Devices {
         if unprivileged {
             chown(&dir, Some(NOBODY), Some(NOBODY))?;
         }
-        let server = server.to_owned();
-        Ok(Self { dir, server })
+        let tag = server.to_owned();
+        Ok(Self { dir, tag })
     }
 
     /// The server's arguments.
     pub fn served(&self) -> Vec<OsString> {
-        let one = |share| {
-            let (socket, tag) = (self.dir.join(share), self.tag(share));
-            [
-                "--vhost-user".into(),
-                socket.into(),
-                "--tag".into(),
-                tag.into(),
-            ]
-        };
-        SHARES.into_iter().flat_map(one).collect()
+        let sockets = SHARES.map(|share| ["--vhost-user".into(), self.dir.join(share).into()]);
+        let tag = ["--tag".into(), OsString::from(&self.tag)];
+        sockets.into_iter().flatten().chain(tag).collect()
     }
 
     /// Whether all sockets are there. A connection would be taken for a guest.
@@ -62,17 +54,12 @@ impl Devices {
         })
     }
 
-    /// What the client mounts, with [`NAME`] in it.
-    pub fn source(&self) -> String {
-        self.tag(NAME)
-    }
-
     /// QEMU's arguments.
     pub fn offered(&self) -> Vec<String> {
         let one = |share| {
             // A comma ends an option, and two are one.
             let socket = self.dir.join(share).display().to_string();
-            let (id, socket) = (self.tag(share), socket.replace(',', ",,"));
+            let (id, socket) = (format!("{}-{share}", self.tag), socket.replace(',', ",,"));
             [
                 "-chardev".to_owned(),
                 format!("socket,id={id},path={socket}"),
@@ -83,10 +70,6 @@ impl Devices {
             ]
         };
         SHARES.into_iter().flat_map(one).collect()
-    }
-
-    fn tag(&self, share: &str) -> String {
-        format!("{}-{share}", self.server)
     }
 }
 
@@ -108,17 +91,18 @@ mod tests {
     fn server_and_qemu_are_told_of_the_same_devices() {
         let beside = tempfile::tempdir().unwrap();
         let devices = Devices::new("plain", beside.path(), false).unwrap();
-        let sockets = beside.path().join("plain-sockets");
         let (served, offered) = (devices.served(), devices.offered());
-        assert_eq!(served.len(), offered.len());
-        for (served, offered) in served.chunks(4).zip(offered.chunks(4)) {
-            let (socket, tag) = (served[1].to_str().unwrap(), served[3].to_str().unwrap());
-            assert_eq!(offered[1], format!("socket,id={tag},path={socket}"));
-            assert!(offered[3].contains(&format!("chardev={tag},")));
+        let (sockets, tag) = served.split_at(served.len() - 2);
+        assert_eq!(tag, ["--tag", "plain"]);
+        assert_eq!(sockets.len(), SHARES.len() * 2);
+        assert_eq!(offered.len(), SHARES.len() * 4);
+        for (share, (served, offered)) in
+            SHARES.iter().zip(sockets.chunks(2).zip(offered.chunks(4)))
+        {
+            let (id, socket) = (format!("plain-{share}"), served[1].to_str().unwrap());
+            assert_eq!(offered[1], format!("socket,id={id},path={socket}"));
+            assert!(offered[3].contains(&format!("chardev={id},")));
         }
-        assert_eq!(served[1], sockets.join("a").as_os_str());
-        assert_eq!(served[3], "plain-a");
-        assert_eq!(devices.source(), "plain-%");
     }
 
     #[test]

@@ -15,7 +15,7 @@ use crate::files;
 
 /// The variable that holds the mount options of the suite, for 9P2000.L.
 const OPTIONS: &str = "SHARE_OPTIONS";
-/// The variable that holds what to mount. At its end `%` stands for one of several devices.
+/// The variable that holds what to mount. `%` stands for a device of one's own.
 const SOURCE: &str = "SHARE_SOURCE";
 /// The device that is for further mounts.
 const DEVICE: &str = "mmap";
