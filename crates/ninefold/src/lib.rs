@@ -15,15 +15,16 @@ mod sys;
 mod throttle;
 
 pub use crew::{
-    AdmitError, ConnectionOptions, Crew, CrewOptions, Inherited, ListenError, Listener,
+    AdmitError, ConnectionOptions, Crew, CrewOptions, Inherited, ListenError, Listener, Message,
+    MessageQueue, QueueLink,
 };
 pub use export::{
     Budget, Enforce, Export, ExportError, ExportOptions, IdOverlap, IdRule, IdRuleError,
     IdTranslation, Multidevs, SecurityModel, Squash, Squashed,
 };
 pub use rustix::io::Errno;
-pub use session::{Admission, Outlet, Served, Session, SessionOptions, Ticket};
-pub use sys::{act_as_server, inherited_descriptor, raise_descriptor_limit};
+pub use session::{Admission, Outlet, Place, Served, Session, SessionOptions, Ticket};
+pub use sys::{Memory, act_as_server, inherited_descriptor, raise_descriptor_limit};
 pub use throttle::{ThrottleError, ThrottleOptions, UnknownThrottleOption};
 
 use std::sync::{Mutex, MutexGuard, PoisonError};

@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use ninefold::{Enforce, Listener};
 
+use super::vhost;
 use super::ways::Ways;
 use crate::args::ServeArgs;
 use crate::share::ShareOptions;
@@ -18,13 +19,19 @@ const HOST_CID: u32 = 2;
 
 /// The whole text, a paragraph for each way in.
 pub fn text(ways: &Ways, args: &ServeArgs, share: &ShareOptions) -> String {
-    let options = mount_options(args, share);
+    let options = mount_options(args.msize_max.min(LINUX_MSIZE_MAX), share);
     let mut text: String = ways
         .listeners
         .iter()
         .map(|listener| announcement(listener, &options))
         .collect();
-    text.extend(share.mount_tag.as_deref().map(tag_note));
+    if ways.devices.is_empty() {
+        text.extend(share.mount_tag.as_deref().map(tag_note));
+    }
+    let options = mount_options(args.msize_max.min(vhost::LINUX_MSIZE_MAX), share);
+    for listener in &ways.devices {
+        text += &vhost::announcement(listener, &vhost::tag(args, share), &options);
+    }
     text
 }
 
@@ -67,8 +74,7 @@ fn tag_note(tag: &OsStr) -> String {
 }
 
 /// The options that a Linux guest does best with.
-fn mount_options(args: &ServeArgs, share: &ShareOptions) -> String {
-    let msize = args.msize_max.min(LINUX_MSIZE_MAX);
+fn mount_options(msize: u32, share: &ShareOptions) -> String {
     let access = match share.enforce {
         // Each user asks for himself, and the host answers.
         Enforce::Server(_) => "user",

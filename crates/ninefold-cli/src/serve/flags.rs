@@ -39,6 +39,15 @@ pub struct WayFlags {
     )]
     pub vsock_uds: Vec<HybridPort>,
 
+    /// Be a virtio-9p device for the VMM that connects to this socket: QEMU 10.2 or newer, crosvm
+    /// and others (may be repeated, a device each)
+    #[arg(long, value_name = "PATH", conflicts_with_all = ["once", "stdio"])]
+    pub vhost_user: Vec<PathBuf>,
+
+    /// By what name guests mount the device of --vhost-user, 1 to 31 bytes [default: share]
+    #[arg(long, value_name = "TAG", requires = "vhost_user")]
+    pub tag: Option<OsString>,
+
     /// Use a descriptor that was open when the server started: a socket that listens, or one that
     /// is connected to a client (may be repeated)
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(0..))]

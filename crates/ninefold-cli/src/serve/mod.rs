@@ -5,6 +5,7 @@ mod flags;
 mod handed;
 mod stdio;
 mod systemd;
+mod vhost;
 mod ways;
 
 pub use flags::WayFlags;
@@ -40,10 +41,13 @@ pub fn run(args: &ServeArgs) -> anyhow::Result<()> {
     ninefold::raise_descriptor_limit();
     let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP]).context("cannot wait for signals")?;
     let export = Arc::new(Export::open(&share.path, &options)?);
-    let ways = Ways::open(args, &share, handed)?;
+    let tag = vhost::tag(args, &share);
+    let mut ways = Ways::open(args, &share, handed)?;
     let text = announce::text(&ways, args, &share);
-    let crew = start_crew(args)?;
+    let crew = Arc::new(start_crew(args)?);
     let once = args.ways.once || ways.are_final();
+    let listeners = std::mem::take(&mut ways.devices);
+    let devices = vhost::start(listeners, &tag, &crew, &export)?;
     let stdio = ways.serve(&crew, &export)?;
     if once {
         let signals = signals.handle();
@@ -52,7 +56,7 @@ pub fn run(args: &ServeArgs) -> anyhow::Result<()> {
     announce(&text, stdio.is_some())?;
     let told = wait(&crew, &mut signals);
     systemd::stopping();
-    drop(crew);
+    drop((devices, crew));
     match stdio {
         // Nobody waits for replies when the server was told to stop.
         Some(stdio) if told.is_none() => stdio.finish(),

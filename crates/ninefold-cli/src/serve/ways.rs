@@ -23,6 +23,8 @@ use crate::share::ShareOptions;
 #[derive(Default)]
 pub struct Ways {
     pub listeners: Vec<Listener>,
+    /// Where VMMs come in for a virtio device.
+    pub devices: Vec<Listener>,
     /// Clients that are there from the beginning.
     pub connections: Vec<OwnedFd>,
     /// The one on standard input and output.
@@ -49,6 +51,11 @@ impl Ways {
         }
         for place in &flags.vsock_uds {
             ways.listen(Listener::hybrid_vsock(&absolute(&place.path)?, place.port)?)?;
+        }
+        for path in &flags.vhost_user {
+            let listener = Listener::unix(&absolute(path)?)?;
+            let listener = listener.with_options(ways.options.clone())?;
+            ways.devices.push(listener);
         }
         for (name, fd) in handed.descriptors {
             ways.inherit(fd)
@@ -80,12 +87,12 @@ impl Ways {
 
     /// Nobody can come in.
     fn is_none(&self) -> bool {
-        self.listeners.is_empty() && self.connections.is_empty() && self.stdio.is_none()
+        self.are_final() && self.connections.is_empty() && self.stdio.is_none()
     }
 
     /// Nobody can come in who is not here.
     pub fn are_final(&self) -> bool {
-        self.listeners.is_empty()
+        self.listeners.is_empty() && self.devices.is_empty()
     }
 
     /// A list of names that is never looked at is a mistake that lets everybody in.
@@ -93,6 +100,7 @@ impl Ways {
         let connected = !self.connections.is_empty() || self.stdio.is_some();
         if self.options.uids.is_some()
             && !connected
+            && self.devices.is_empty()
             && !self.listeners.iter().any(Listener::is_unix)
         {
             wrong_usage(

@@ -41,10 +41,15 @@ impl Buffer {
 
     /// Puts a frame at the start, whatever its size.
     pub(super) fn fill(&mut self, frame: &[u8]) {
-        if self.len() < frame.len() {
-            *self = Self::new(frame.len(), self.head);
+        self.room(frame.len()).copy_from_slice(frame);
+    }
+
+    /// Room for a frame at the start, whatever its size.
+    pub(super) fn room(&mut self, len: usize) -> &mut [u8] {
+        if self.len() < len {
+            *self = Self::new(len, self.head);
         }
-        self.bytes_mut()[..frame.len()].copy_from_slice(frame);
+        &mut self.bytes_mut()[..len]
     }
 
     /// Grows to `len` bytes, keeping the bytes of `kept` and moving them to the start.

@@ -16,7 +16,7 @@ mod stuck;
 use std::os::fd::OwnedFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 use rustix::event::epoll::{self, EventData, EventFlags};
@@ -24,7 +24,7 @@ use rustix::io::Errno;
 use rustix::net::sockopt::{self, Timeout};
 
 use super::tx::Tx;
-use super::{Shared, Worker};
+use super::{Connection, Shared, Worker};
 use crate::export::Export;
 use crate::locked;
 use crate::session::{Outlet, Served, Session, Ticket};
@@ -137,8 +137,9 @@ impl Channel {
         )
     }
 
-    pub(super) fn progress(&self) -> u64 {
-        self.progress.load(Ordering::Relaxed)
+    pub(super) fn weak(self: &Arc<Self>) -> Weak<dyn Connection> {
+        let weak: Weak<Self> = Arc::downgrade(self);
+        weak
     }
 
     pub(super) fn is_held(&self) -> bool {
@@ -147,15 +148,6 @@ impl Channel {
 
     pub(super) fn is_receiving(&self) -> bool {
         self.receiving.load(Ordering::SeqCst)
-    }
-
-    /// True when nobody else has offered this connection yet.
-    pub(super) fn make_offer(&self) -> bool {
-        !self.offered.swap(true, Ordering::SeqCst)
-    }
-
-    pub(super) fn accept_offer(&self) {
-        self.offered.store(false, Ordering::SeqCst);
     }
 
     /// Gives a held connection back to the epoll set, which then reports what has come meanwhile.
@@ -178,8 +170,7 @@ impl Channel {
         }
     }
 
-    /// What the epoll set has to say.
-    pub(super) fn on_event(self: &Arc<Self>, flags: EventFlags, worker: &mut Worker) {
+    fn note_event(&self, flags: EventFlags) {
         if flags.contains(EventFlags::OUT) {
             self.drain();
         }
@@ -193,11 +184,9 @@ impl Channel {
             }
         }
         self.edge.store(true, Ordering::SeqCst);
-        self.serve(worker);
     }
 
-    /// Serves requests until there are none, or others have to have their turn.
-    pub(super) fn serve(self: &Arc<Self>, worker: &mut Worker) {
+    fn serve_as_placed(self: &Arc<Self>, worker: &mut Worker) {
         let places = self.crew.threads_per_channel();
         if self.threads.fetch_add(1, Ordering::SeqCst) < places {
             self.serve_some(worker);
@@ -209,7 +198,7 @@ impl Channel {
         self.flush();
         // What brought a thread here that found no place may have come after the others' last look.
         if taken < places && self.turned_away.swap(false, Ordering::SeqCst) && self.make_offer() {
-            self.crew.offer(self);
+            self.crew.offer(Arc::<Self>::clone(self));
         }
     }
 
@@ -224,7 +213,7 @@ impl Channel {
         }
         // Not done, but others have waited: to the end of the line.
         if self.make_offer() {
-            self.crew.offer(self);
+            self.crew.offer(Arc::<Self>::clone(self));
         }
     }
 
@@ -248,7 +237,10 @@ impl Channel {
         let (frame, reply) = (&frame.bytes()[..len], reply.bytes_mut());
         let serve = AssertUnwindSafe(|| self.session.serve(ticket, frame, reply, scratch, &outlet));
         match catch_unwind(serve) {
-            Ok(Served::Reply(len)) => self.finish(ticket, &worker.reply.bytes()[..len]),
+            // Nothing is placed with a client that shares no memory.
+            Ok(Served::Reply(len) | Served::Placed(len)) => {
+                self.finish(ticket, &worker.reply.bytes()[..len])
+            }
             Ok(Served::Dropped) => self.finish(ticket, &[]),
             Ok(Served::Later) => self.crew.watch.waiting(),
             // A defect of ours: the client gets an answer, and the others their server.
@@ -267,15 +259,6 @@ impl Channel {
         self.threads.load(Ordering::SeqCst) < self.crew.threads_per_channel()
     }
 
-    /// Ends the system calls of requests whose replies nobody waits for. False when there are none:
-    /// else they may be about to make one, and this is to be called again.
-    pub(super) fn interrupt_unwanted(&self) -> bool {
-        let unwanted = self.session.unwanted();
-        self.crew
-            .interrupt(|(id, number)| id == self.id && unwanted.contains(&number));
-        !unwanted.is_empty()
-    }
-
     /// The client sends no more. It may still want the replies that are being made, unless it has
     /// gone; over TCP that is not known until one is sent.
     fn wind_up(self: &Arc<Self>) {
@@ -290,8 +273,7 @@ impl Channel {
         self.close_when_done();
     }
 
-    /// Ends the connection; what its client held is given up.
-    pub(super) fn close(&self) {
+    fn end(&self) {
         if self.closed.swap(true, Ordering::SeqCst) {
             return;
         }
@@ -300,6 +282,37 @@ impl Channel {
         let _ = rustix::net::shutdown(&self.socket, rustix::net::Shutdown::Both);
         self.session.close();
         self.crew.forget(self.id);
+    }
+}
+
+impl Connection for Channel {
+    fn offered(&self) -> &AtomicBool {
+        &self.offered
+    }
+
+    fn progress(&self) -> u64 {
+        self.progress.load(Ordering::Relaxed)
+    }
+
+    fn on_event(self: Arc<Self>, flags: EventFlags, worker: &mut Worker) {
+        self.note_event(flags);
+        self.serve_as_placed(worker);
+    }
+
+    fn serve(self: Arc<Self>, worker: &mut Worker) {
+        self.serve_as_placed(worker);
+    }
+
+    fn look(self: Arc<Self>, seen: &mut u64) -> bool {
+        self.look_for_progress(seen)
+    }
+
+    fn interrupt_unwanted(&self) -> bool {
+        self.crew.interrupt_unwanted(self.id, &self.session)
+    }
+
+    fn close(&self) {
+        self.end();
     }
 }
 

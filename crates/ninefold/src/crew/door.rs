@@ -9,7 +9,7 @@ use std::time::Duration;
 use rustix::io::Errno;
 
 use super::channel::Channel;
-use super::{Listener, Shared};
+use super::{Connection, Listener, Shared};
 use crate::export::Export;
 use crate::locked;
 
@@ -92,7 +92,8 @@ impl Shared {
         if channels.len() >= CONNECTIONS_MAX {
             return Err(Errno::MFILE);
         }
-        channels.insert(id, Arc::clone(&channel));
+        let connection: Arc<dyn Connection> = Arc::<Channel>::clone(&channel);
+        channels.insert(id, connection);
         self.visited.store(true, Ordering::SeqCst);
         drop(channels);
         let added = channel.register();

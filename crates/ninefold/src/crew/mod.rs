@@ -9,8 +9,10 @@
 mod admit;
 mod buffer;
 mod channel;
+mod connection;
 mod door;
 mod listen;
+mod queue;
 mod rx;
 mod tx;
 mod watch;
@@ -18,6 +20,7 @@ mod worker;
 
 pub use admit::{AdmitError, ConnectionOptions};
 pub use listen::{Inherited, ListenError, Listener};
+pub use queue::{Message, MessageQueue, QueueLink};
 
 use std::collections::{HashMap, VecDeque};
 use std::io;
@@ -31,9 +34,9 @@ use rustix::event::{EventfdFlags, eventfd};
 
 use crate::export::Export;
 use crate::locked;
-use crate::session::SessionOptions;
+use crate::session::{Session, SessionOptions};
 use crate::sys::interrupt::{self, Calls, Job};
-use channel::Channel;
+use connection::Connection;
 use door::Door;
 use watch::Watch;
 use worker::Worker;
@@ -76,9 +79,9 @@ struct Shared {
     options: CrewOptions,
     ids: AtomicU64,
     listeners: Mutex<HashMap<u64, Arc<Door>>>,
-    channels: Mutex<HashMap<u64, Arc<Channel>>>,
+    channels: Mutex<HashMap<u64, Arc<dyn Connection>>>,
     /// Connections with frames that wait for a thread.
-    ready: Mutex<VecDeque<Arc<Channel>>>,
+    ready: Mutex<VecDeque<Arc<dyn Connection>>>,
     /// Threads that wait in the epoll set.
     idle: AtomicUsize,
     /// A wake-up is on its way to one of them.
@@ -157,6 +160,13 @@ impl Crew {
     pub fn adopt(&self, socket: OwnedFd, export: &Arc<Export>) -> io::Result<()> {
         self.shared.watch.add_export(export);
         Ok(self.shared.adopt(socket, export)?)
+    }
+
+    /// Serves `export` to the client of a queue, from when [`QueueLink::start`] is called.
+    #[must_use]
+    pub fn link(&self, queue: Arc<dyn MessageQueue>, export: &Arc<Export>) -> QueueLink {
+        self.shared.watch.add_export(export);
+        QueueLink::new(&self.shared, queue, export)
     }
 
     /// Calls `then` once, when a connection has ended and no other is left, from the thread that
@@ -245,19 +255,19 @@ impl Shared {
     }
 
     /// Asks for a colleague to help with a connection. False when all are at work.
-    fn invite(&self, channel: &Arc<Channel>) -> bool {
+    fn invite<C: Connection + 'static>(&self, channel: &Arc<C>) -> bool {
         if self.idle.load(Ordering::SeqCst) == 0 {
             return false;
         }
         if channel.make_offer() {
-            self.offer(channel);
+            self.offer(Arc::<C>::clone(channel));
         }
         true
     }
 
     /// Puts a connection where the next free thread finds it.
-    fn offer(&self, channel: &Arc<Channel>) {
-        locked(&self.ready).push_back(Arc::clone(channel));
+    fn offer(&self, channel: Arc<dyn Connection>) {
+        locked(&self.ready).push_back(channel);
         self.wake_one();
     }
 
@@ -265,7 +275,7 @@ impl Shared {
     fn revisit(&self, id: u64) {
         let channel = locked(&self.channels).get(&id).cloned();
         if let Some(channel) = channel.filter(|channel| channel.make_offer()) {
-            self.offer(&channel);
+            self.offer(channel);
         }
     }
 
@@ -283,7 +293,7 @@ impl Shared {
         // What follows is done unlocked: a channel's end can be long work.
         drop(channels);
         if let Some(channel) = &channel {
-            self.watch.interrupt(channel);
+            self.watch.interrupt(Arc::downgrade(channel));
         }
         drop(channel);
         if deserted {
@@ -304,6 +314,14 @@ impl Shared {
         for calls in locked(&self.calls).iter() {
             calls.interrupt(&is_over);
         }
+    }
+
+    /// Ends the system calls of a connection's requests whose replies nobody waits for. False when
+    /// there are none: else they may be about to make one, and this is to be called again.
+    fn interrupt_unwanted(&self, connection: u64, session: &Session) -> bool {
+        let unwanted = session.unwanted();
+        self.interrupt(|(id, number)| id == connection && unwanted.contains(&number));
+        !unwanted.is_empty()
     }
 
     fn stop(&self) {

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
+use super::Connection;
 use super::channel::Channel;
 use crate::export::Export;
 use crate::locked;
@@ -32,7 +33,7 @@ pub(super) struct Watch {
 
 /// What a connection was like when last looked at.
 struct Look {
-    channel: Weak<Channel>,
+    connection: Weak<dyn Connection>,
     progress: u64,
     at: Instant,
 }
@@ -46,15 +47,17 @@ struct State {
     /// Connections on which nothing comes any more, and when they are closed at the latest.
     lingering: Vec<(Weak<Channel>, Instant)>,
     /// Connections with requests that nobody wants any more.
-    unwanted: Vec<Weak<Channel>>,
+    unwanted: Vec<Weak<dyn Connection>>,
     /// Somebody may have begun to wait.
     news: bool,
 }
 
 impl State {
-    fn add_unwanted(&mut self, channel: Weak<Channel>) {
-        if !self.unwanted.iter().any(|known| known.ptr_eq(&channel)) {
-            self.unwanted.push(channel);
+    fn add_unwanted(&mut self, connection: Weak<dyn Connection>) {
+        let address = |weak: &Weak<dyn Connection>| weak.as_ptr().cast::<()>();
+        let known = &mut self.unwanted;
+        if !known.iter().any(|it| address(it) == address(&connection)) {
+            known.push(connection);
         }
     }
 }
@@ -91,20 +94,20 @@ impl Watch {
 
     /// Looks after a connection that has as many threads as it may, or more to receive: somebody has
     /// to come when they are stuck.
-    pub(super) fn look_after(&self, channel: &Arc<Channel>) {
+    pub(super) fn look_after(&self, connection: Weak<dyn Connection>, progress: u64) {
         let mut state = locked(&self.state);
         state.watched.push(Look {
-            channel: Arc::downgrade(channel),
-            progress: channel.progress(),
+            connection,
+            progress,
             at: Instant::now(),
         });
         self.tell(&mut state);
     }
 
     /// Ends the system calls of the requests of a connection that its client does not want any more.
-    pub(super) fn interrupt(&self, channel: &Arc<Channel>) {
+    pub(super) fn interrupt(&self, connection: Weak<dyn Connection>) {
         let mut state = locked(&self.state);
-        state.add_unwanted(Arc::downgrade(channel));
+        state.add_unwanted(connection);
         self.tell(&mut state);
     }
 
@@ -206,8 +209,8 @@ impl Watch {
                 return true;
             }
             look.at = now;
-            let channel = look.channel.upgrade();
-            channel.is_some_and(|channel| channel.look(&mut look.progress))
+            let connection = look.connection.upgrade();
+            connection.is_some_and(|it| it.look(&mut look.progress))
         });
         locked(&self.state).watched.append(&mut watched);
     }
@@ -216,8 +219,8 @@ impl Watch {
     fn interrupt_unwanted(&self) {
         let unwanted = std::mem::take(&mut locked(&self.state).unwanted);
         for weak in unwanted {
-            let channel = weak.upgrade();
-            if channel.is_some_and(|channel| channel.interrupt_unwanted()) {
+            let connection = weak.upgrade();
+            if connection.is_some_and(|it| it.interrupt_unwanted()) {
                 locked(&self.state).add_unwanted(weak);
             }
         }

@@ -10,8 +10,7 @@ use rustix::event::epoll::{self, Event, EventData, EventFlags};
 use rustix::io::Errno;
 
 use super::buffer::Buffer;
-use super::channel::Channel;
-use super::{STOP, Shared, WAKE, rx};
+use super::{Connection, STOP, Shared, WAKE, rx};
 use crate::locked;
 use crate::sys::interrupt::Calls;
 
@@ -46,7 +45,7 @@ impl Shared {
         }
     }
 
-    fn take_offer(&self) -> Option<Arc<Channel>> {
+    fn take_offer(&self) -> Option<Arc<dyn Connection>> {
         let mut ready = locked(&self.ready);
         let channel = ready.pop_front()?;
         channel.accept_offer();

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use rustix::fs::{FileType, OFlags};
-use rustix::io::{self, Errno};
+use rustix::io::Errno;
 
 use super::budget::Descriptor;
 use super::opened::Opened;
 use super::{Export, LockHold, Node, Writer};
-use crate::sys::{self, Result, interruptible};
+use crate::sys::{self, Result, Source, Target, interruptible};
 
 /// What an open file is good for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -131,9 +131,9 @@ impl OpenFile {
     /// # Errors
     /// EBADF when it is not open for reading, EINVAL for an offset of 2^63 and more, else the
     /// errno of pread(2).
-    pub fn read_at(&self, offset: u64, data: &mut [u8]) -> Result<usize> {
-        let fd = self.fd()?;
-        interruptible(|| io::pread(&fd, &mut *data, offset))
+    pub fn read_at<'d>(&self, offset: u64, data: impl Into<Target<'d>>) -> Result<usize> {
+        let (fd, mut data) = (self.fd()?, data.into());
+        interruptible(|| data.read_from(&*fd, offset))
     }
 
     /// Writes all of `data` at an offset, or what there is room for. Where the export wants it so,
@@ -143,7 +143,7 @@ impl OpenFile {
     /// EBADF when it is not open for writing, EINVAL for a range that ends past 2^63-1, else the
     /// errno of pwrite(2) when nothing was written at all; EIO, ENOSPC and EDQUOT also of earlier
     /// writes that did not reach the disk.
-    pub fn write_at(&self, offset: u64, data: &[u8]) -> Result<usize> {
+    pub fn write_at(&self, offset: u64, data: Source<'_>) -> Result<usize> {
         let done = self.write_all(offset, data)?;
         if self.writeout && done > 0 {
             self.start_writeout(offset, done as u64)?;
@@ -161,19 +161,19 @@ impl OpenFile {
         }
     }
 
-    fn write_all(&self, offset: u64, data: &[u8]) -> Result<usize> {
+    fn write_all(&self, offset: u64, data: Source<'_>) -> Result<usize> {
         check_range(offset, data)?;
         let fd = self.fd()?;
         let mut done = 0;
         loop {
-            match interruptible(|| io::pwrite(&fd, &data[done..], offset + done as u64)) {
+            match interruptible(|| data.write_to(&*fd, done, offset + done as u64)) {
                 Ok(0) => return Ok(done),
                 Ok(count) => done += count,
                 // What is on the disk is said; the error comes again with the next request.
                 Err(_) if done > 0 => return Ok(done),
                 Err(errno) => return Err(errno),
             }
-            if done == data.len() {
+            if done >= data.len() {
                 return Ok(done);
             }
         }
@@ -195,7 +195,7 @@ impl OpenFile {
 }
 
 /// Checks that data ends where a file can end.
-fn check_range(offset: u64, data: &[u8]) -> Result<()> {
+fn check_range(offset: u64, data: Source<'_>) -> Result<()> {
     let end = offset.checked_add(data.len() as u64);
     match end.map(i64::try_from) {
         Some(Ok(_)) => Ok(()),
@@ -253,7 +253,7 @@ impl Export {
         (node, file): (&Arc<Node>, &OpenFile),
         by: Option<u32>,
         offset: u64,
-        data: &[u8],
+        data: Source<'_>,
     ) -> Result<usize> {
         // A write that is refused, or of nothing, leaves them.
         if by != Some(0) && file.access().writes() && !data.is_empty() {

@@ -1,15 +1,16 @@
 //! Tread, Twrite and Tfsync.
 
-use ninefold_wire::{Dialect, Reply, Tail};
+use ninefold_wire::{DATA_HEADER_LEN, Dialect, Reply, Tail, WRITE_HEADER_LEN};
 use rustix::io::Errno;
 
 use super::{Answer, Call, classic, xattr};
 use crate::fid::State;
 use crate::locked;
-use crate::sys::Result;
+use crate::sys::{Result, Source, Target};
 use crate::throttle::Direction;
 
-/// Reads from an open file or an attribute's value, straight into the reply. Fewer bytes than asked
+/// Reads from an open file or an attribute's value, straight into the reply, and a file into the
+/// client's own memory where that is shared. Fewer bytes than asked
 /// for are no end of the file; none are. Source: read(5).
 pub(super) fn read(call: &mut Call<'_>, fid: u32, offset: u64, count: u32) -> Result<Answer> {
     let fid = call.fids.any(fid)?;
@@ -21,6 +22,15 @@ pub(super) fn read(call: &mut Call<'_>, fid: u32, offset: u64, count: u32) -> Re
             let size = call.out.data(count).len();
             if let Some(wait) = call.throttle(Direction::Read, size) {
                 return Ok(Answer::Waits(wait));
+            }
+            if let Some(place) = call.place {
+                let target = Target::Memory {
+                    memory: &place.reply,
+                    start: DATA_HEADER_LEN,
+                    len: size,
+                };
+                let len = file.read_at(offset, target)?;
+                return call.out.placed(len);
             }
             file.read_at(offset, call.out.data(count))?
         }
@@ -40,9 +50,14 @@ pub(super) fn read(call: &mut Call<'_>, fid: u32, offset: u64, count: u32) -> Re
     call.out.read(len)
 }
 
-/// Writes to an open file or to an attribute's value. Source: write(5).
+/// Writes to an open file or to an attribute's value. `data` is of a request that is here as a whole:
+/// where the client shares its memory, the data stays there. Source: write(5).
 pub(super) fn write(call: &mut Call<'_>, fid: u32, offset: u64, data: &[u8]) -> Result<Answer> {
     let fid = call.fids.any(fid)?;
+    let data = match call.place {
+        Some(place) => Source::Memory(&place.request, WRITE_HEADER_LEN),
+        None => Source::Bytes(data),
+    };
     let len = match &fid.state {
         State::File(file) => {
             if let Some(wait) = call.throttle(Direction::Write, data.len()) {

@@ -23,7 +23,7 @@ use rustix::io::Errno;
 
 use crate::export::{Export, Keeper, Owner};
 use crate::fid::FidTable;
-use crate::session::{Outlet, Ticket, Wait};
+use crate::session::{Outlet, Place, Ticket, Wait};
 use crate::sys::{Result, Stat};
 use crate::throttle::Direction;
 
@@ -36,6 +36,8 @@ const TARGET_ROOM: usize = 4096;
 pub(crate) enum Answer {
     /// The reply stands in the buffer: so many bytes.
     Reply(usize),
+    /// So many bytes, of which all but the head of an Rread are in their place with the client.
+    Placed(usize),
     /// When the wait is over, the outlet gets the reply or has the request served again.
     Waits(Wait),
 }
@@ -53,6 +55,8 @@ pub(crate) struct Call<'c> {
     pub(crate) scratch: &'c mut Vec<u8>,
     pub(crate) ticket: Ticket,
     pub(crate) outlet: &'c Arc<dyn Outlet>,
+    /// Where the client has the request and wants the reply, when it shares that memory.
+    pub(crate) place: Option<&'c Place>,
 }
 
 impl Call<'_> {
@@ -117,6 +121,12 @@ impl<'b> Out<'b> {
     fn read(&mut self, count: usize) -> Result<Answer> {
         let len = message::encode_read_head(self.tag, count, self.buf);
         len.map(Answer::Reply).map_err(|_| Errno::MSGSIZE)
+    }
+
+    /// Completes an Rread whose data is in its place with the client: only the head stands here.
+    fn placed(&mut self, count: usize) -> Result<Answer> {
+        let len = message::encode_read_head(self.tag, count, self.buf);
+        len.map(Answer::Placed).map_err(|_| Errno::MSGSIZE)
     }
 
     /// Completes an Rreaddir whose entries stand in [`Out::data`].

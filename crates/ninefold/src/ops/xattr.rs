@@ -9,7 +9,7 @@ use rustix::io::Errno;
 use super::{Answer, Call};
 use crate::fid::{Fid, State, XattrRead, XattrWrite};
 use crate::locked;
-use crate::sys::Result;
+use crate::sys::{Result, Source};
 
 /// Longest value and longest list of names, bytes.
 const VALUE_MAX: usize = 65536;
@@ -68,7 +68,7 @@ pub(super) fn create(
 }
 
 /// Takes a part of the value. Parts may overlap but leave no gap.
-pub(super) fn write(write: &XattrWrite, offset: u64, data: &[u8]) -> Result<usize> {
+pub(super) fn write(write: &XattrWrite, offset: u64, data: Source<'_>) -> Result<usize> {
     let mut value = locked(&write.value);
     let start = usize::try_from(offset)
         .ok()
@@ -81,8 +81,7 @@ pub(super) fn write(write: &XattrWrite, offset: u64, data: &[u8]) -> Result<usiz
     if value.len() < end {
         value.resize(end, 0);
     }
-    value[start..end].copy_from_slice(data);
-    Ok(data.len())
+    Ok(data.copy_to(&mut value[start..end]))
 }
 
 /// Sets the value that a clunked fid holds, if it is one of those.

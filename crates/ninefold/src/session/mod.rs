@@ -6,10 +6,12 @@
 
 mod agreed;
 mod failure;
+mod place;
 mod refusal;
 mod ticket;
 
 pub(crate) use failure::FAILURE_MAX;
+pub use place::Place;
 pub(crate) use refusal::moved_name;
 pub(crate) use ticket::Wait;
 pub use ticket::{Admission, Retired, Ticket};
@@ -60,6 +62,9 @@ pub trait Outlet: Send + Sync {
 pub enum Served {
     /// The reply is so many bytes at the start of the buffer.
     Reply(usize),
+    /// The reply is so many bytes. The data of an Rread is in its place with the client already, and
+    /// only what comes before stands at the start of the buffer.
+    Placed(usize),
     /// It waits; the outlet gets the reply, or hears that the request is to be served again.
     Later,
     /// It was given up while it was about to wait: retire it, send no reply.
@@ -158,10 +163,25 @@ impl Session {
         scratch: &mut Vec<u8>,
         outlet: &Arc<dyn Outlet>,
     ) -> Served {
+        self.serve_at(ticket, frame, (reply, None), scratch, outlet)
+    }
+
+    /// As [`Session::serve`], for a request of a client that shares memory. Data is read and
+    /// written there: of a Twrite only the first 23 bytes are in `frame`, and of an Rread only the
+    /// first 11 in the buffer ([`Served::Placed`]). The reply is no longer than its place.
+    pub fn serve_at(
+        &self,
+        ticket: Ticket,
+        frame: &[u8],
+        (reply, place): (&mut [u8], Option<&Place>),
+        scratch: &mut Vec<u8>,
+        outlet: &Arc<dyn Outlet>,
+    ) -> Served {
         let Terms { msize, dialect } = self.agreed.get().unwrap_or(STRANGER);
         let room = usize::try_from(msize.max(MSIZE_MIN))
             .unwrap_or(reply.len())
-            .min(reply.len());
+            .min(reply.len())
+            .min(place.map_or(usize::MAX, |place| place.reply.len()));
         let tag = ticket.tag();
         let mut call = Call {
             export: &self.export,
@@ -174,20 +194,25 @@ impl Session {
             scratch,
             ticket,
             outlet,
+            place,
         };
         let answer = self.answer(&mut call, frame);
         let dialect = call.dialect;
         tracing::debug!(session = self.id, tag, ?answer, "request");
         match answer {
             Ok(Answer::Reply(len)) => Served::Reply(len),
+            Ok(Answer::Placed(len)) => Served::Placed(len),
             Ok(Answer::Waits(wait)) => self.park(ticket, wait, frame),
             Err(errno) => Served::Reply(failure::encode(errno, dialect, tag, reply)),
         }
     }
 
     fn answer(&self, call: &mut Call<'_>, frame: &[u8]) -> Result<Answer, Errno> {
-        let (_, request) =
-            Request::decode(frame, call.dialect).map_err(|error| refusal::errno(frame, error))?;
+        let decoded = match call.place {
+            Some(place) => place.decode(frame, call.dialect, self.frame_max()),
+            None => Request::decode(frame, call.dialect),
+        };
+        let (_, request) = decoded.map_err(|error| refusal::errno(frame, error))?;
         tracing::trace!(
             session = self.id,
             tag = call.ticket.tag(),

@@ -171,7 +171,9 @@ impl Client {
         // What a test does itself, it does as itself.
         ninefold::act_as_server().expect("the way back");
         match served {
-            Served::Reply(len) => self.wire.finish(ticket, &self.reply[..len]),
+            Served::Reply(len) | Served::Placed(len) => {
+                self.wire.finish(ticket, &self.reply[..len])
+            }
             Served::Dropped => self.wire.finish(ticket, &[]),
             Served::Later => {}
         }

@@ -114,7 +114,7 @@ impl Channel {
                     }
                     Admission::Waits => {
                         receiving.rx.skip(len);
-                        self.crew.watch.interrupt(self);
+                        self.crew.watch.interrupt(self.weak());
                     }
                     // Nothing is received meanwhile, so that the end would not be found.
                     Admission::Hold if self.gone.load(Ordering::SeqCst) => return Next::Close,

@@ -8,6 +8,7 @@ use ninefold_wire::Reply;
 use rustix::io::Errno;
 
 use super::{Channel, IDLE_MIN, Interest};
+use crate::crew::Connection;
 use crate::crew::tx::{Sent, Tx};
 use crate::locked;
 use crate::session::{FAILURE_MAX, Outlet, Ticket};

@@ -12,20 +12,20 @@ use ninefold_wire::Header;
 use ninefold_wire::message::number;
 
 use super::{Channel, Next};
-use crate::crew::Worker;
+use crate::crew::{Connection, Worker};
 
 impl Channel {
     /// Has the watch send somebody if nothing moves for a moment.
     pub(super) fn look_after(self: &Arc<Self>) {
         // Read first: a write that others see costs more.
         if !self.watched.load(Ordering::Relaxed) && !self.watched.swap(true, Ordering::SeqCst) {
-            self.crew.watch.look_after(self);
+            self.crew.watch.look_after(self.weak(), self.progress());
         }
     }
 
     /// Looks whether there was progress since the last look; else it is the last one, and somebody
     /// comes.
-    pub(in crate::crew) fn look(self: &Arc<Self>, seen: &mut u64) -> bool {
+    pub(super) fn look_for_progress(self: &Arc<Self>, seen: &mut u64) -> bool {
         let progress = self.progress();
         if progress != *seen {
             *seen = progress;
@@ -36,7 +36,7 @@ impl Channel {
         if busy && !self.is_receiving() {
             self.stuck.store(true, Ordering::SeqCst);
             if self.make_offer() {
-                self.crew.offer(self);
+                self.crew.offer(Arc::<Self>::clone(self));
             }
         }
         false

@@ -190,17 +190,25 @@ impl Listener {
         matches!(self.place, Place::Unix { .. })
     }
 
-    pub(super) fn fd(&self) -> BorrowedFd<'_> {
+    /// The descriptor, which is readable when somebody has come.
+    #[must_use]
+    pub fn fd(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
     }
 
     /// The next connection, whoever it is from.
-    pub(super) fn accept(&self) -> Result<OwnedFd, Errno> {
+    ///
+    /// # Errors
+    /// EAGAIN when there is none, else the errno of accept4(2).
+    pub fn accept(&self) -> Result<OwnedFd, Errno> {
         accept_with(&self.socket, SocketFlags::CLOEXEC)
     }
 
     /// Lets a connection in, or says why not.
-    pub(super) fn admit(&self, socket: &OwnedFd) -> Result<(), AdmitError> {
+    ///
+    /// # Errors
+    /// [`AdmitError`].
+    pub fn admit(&self, socket: &OwnedFd) -> Result<(), AdmitError> {
         self.options.admit(socket)
     }
 }
