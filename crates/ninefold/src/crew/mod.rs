@@ -28,6 +28,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
 
 use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
 use rustix::event::{EventfdFlags, eventfd};
@@ -48,6 +49,11 @@ const FIRST_ID: u64 = 2;
 
 /// Least and most threads when their number is not given.
 const THREADS: (usize, usize) = (8, 64);
+
+/// How long requests may run on when the crew stops.
+const STOP_PATIENCE: Duration = Duration::from_secs(2);
+/// How often it is looked whether they have ended.
+const STOP_LOOK: Duration = Duration::from_millis(1);
 
 /// How the crew is set up.
 #[derive(Clone, Copy, Debug)]
@@ -186,10 +192,18 @@ impl Crew {
     }
 }
 
-/// Stops: no new connections, no new requests; what runs is finished, then all is closed.
+/// Stops: no new connections, no new requests; what runs is finished, then all is closed. Requests that
+/// last too long are ended where that can be.
 impl Drop for Crew {
     fn drop(&mut self) {
         self.shared.stop();
+        let patience = Instant::now() + STOP_PATIENCE;
+        while !self.threads.iter().all(JoinHandle::is_finished) {
+            if Instant::now() > patience {
+                self.shared.interrupt(|_| true);
+            }
+            thread::sleep(STOP_LOOK);
+        }
         for thread in self.threads.drain(..).chain(self.watch.take()) {
             // A thread that panicked has said so already.
             let _ = thread.join();

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use rustix::io::Errno;
 
 use super::budget::Descriptor;
-use super::object::Object;
+use super::object::{Metadata, Object};
 use super::ownership::At;
 use super::{Export, Place};
 use crate::sys::{self, Result};
@@ -19,6 +19,8 @@ use crate::sys::{self, Result};
 pub(super) struct Leaving {
     object: Arc<Object>,
     fd: Arc<Descriptor>,
+    /// What holds its attributes, where the security model has files for them.
+    metadata: Option<Arc<Descriptor>>,
 }
 
 impl Leaving {
@@ -26,6 +28,9 @@ impl Leaving {
     pub(super) fn settle(self) {
         // Another request may have given the descriptor back before there was a reason not to.
         self.object.hold_on(self.fd);
+        if let Some(metadata) = self.metadata {
+            self.object.hold_metadata(&metadata);
+        }
     }
 }
 
@@ -61,11 +66,26 @@ impl Export {
                 }
             }
         };
-        if has_files {
-            if let Some(metadata) = self.ownership.find_metadata(at)? {
-                object.keep_metadata(Descriptor::of_house(metadata, dir.keeper()));
-            }
+        let metadata = if has_files {
+            self.metadata_of_leaving(at, &object)?
+        } else {
+            None
+        };
+        Ok(Some(Leaving {
+            object,
+            fd,
+            metadata,
+        }))
+    }
+    fn metadata_of_leaving(&self, at: At<'_>, object: &Object) -> Result<Option<Arc<Descriptor>>> {
+        if let Some(Metadata::Held(known)) = object.metadata() {
+            return Ok(Some(known));
         }
-        Ok(Some(Leaving { object, fd }))
+        let found = self.ownership.find_metadata(at)?;
+        // What the security model costs is not refused.
+        Ok(found.map(|file| {
+            let file = Descriptor::of_house(file, at.0.keeper());
+            object.hold_metadata(&file)
+        }))
     }
 }

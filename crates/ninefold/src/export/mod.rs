@@ -10,12 +10,15 @@ mod error;
 mod file;
 mod ids;
 mod leaving;
+mod locate;
 mod lock;
 mod mounts;
 mod node;
 mod object;
 mod opened;
+mod options;
 mod ownership;
+mod place;
 mod qid;
 mod writer;
 mod xattr;
@@ -29,8 +32,10 @@ pub use ids::{IdOverlap, IdRule, IdRuleError, IdTranslation};
 pub use lock::{
     HolderId, LockHold, LockKind, LockOutcome, LockOwner, LockTable, LockWait, Range, WaitId, Woken,
 };
-pub use node::{Node, Place};
+pub use node::Node;
+pub use options::ExportOptions;
 pub use ownership::{Owner, SecurityModel};
+pub use place::Place;
 pub use qid::Multidevs;
 pub use writer::{HostOwner, SetTime, Writer};
 
@@ -43,8 +48,8 @@ use ninefold_wire::{Name, Qid, Step};
 use rustix::fs::{Mode, OFlags, StatFs};
 use rustix::io::Errno;
 
-use crate::sys::{self, Result, Stat, XattrTarget, identity};
-use crate::throttle::{Throttle, ThrottleOptions};
+use crate::sys::{self, Result, Stat, XattrTarget, identity, interruptible};
+use crate::throttle::Throttle;
 use enforce::Enforcer;
 use ids::Ids;
 use mounts::Mounts;
@@ -52,57 +57,6 @@ use node::Tree;
 use object::Objects;
 use ownership::Ownership;
 use qid::QidMap;
-
-/// Fids with extended attributes that a session may have when nothing is said.
-const XATTR_FIDS_MAX: u32 = 1024;
-
-/// How a tree is shared. Named after QEMU's options, with QEMU's defaults.
-#[derive(Clone, Debug)]
-pub struct ExportOptions {
-    /// How owners, modes and special files are kept (`security_model`).
-    pub security_model: SecurityModel,
-    /// Permission bits on the host of the files that a mapped model makes (`fmode`), at most 0777.
-    pub fmode: u32,
-    /// The same of directories (`dmode`).
-    pub dmode: u32,
-    /// Refuse every change (`readonly`).
-    pub readonly: bool,
-    /// What becomes of objects on other devices than the root's (`multidevs`).
-    pub multidevs: Multidevs,
-    /// How fast files may be read and written (`throttling.*`).
-    pub throttle: ThrottleOptions,
-    /// Have each write begin its way to the disk at once (`writeout=immediate`).
-    pub writeout: bool,
-    /// Where descriptors come from; none is [`Budget::of_process`].
-    pub descriptors: Option<Arc<Budget>>,
-    /// Most fids of one session that hold extended attributes at once (`max_xattr`); 0: as many as
-    /// there may be fids.
-    pub max_xattr: u32,
-    /// What the client's users and groups are on the host.
-    pub ids: IdTranslation,
-    /// Who checks permissions.
-    pub enforce: Enforce,
-}
-
-impl ExportOptions {
-    /// Everything but the security model as QEMU has it when nothing is said.
-    #[must_use]
-    pub fn new(security_model: SecurityModel) -> Self {
-        Self {
-            security_model,
-            fmode: 0o600,
-            dmode: 0o700,
-            readonly: false,
-            multidevs: Multidevs::Remap,
-            throttle: ThrottleOptions::default(),
-            writeout: false,
-            max_xattr: XATTR_FIDS_MAX,
-            ids: IdTranslation::default(),
-            enforce: Enforce::Client,
-            descriptors: None,
-        }
-    }
-}
 
 /// Whether the file system knows `user.` attributes.
 fn has_xattrs(dir: BorrowedFd<'_>) -> bool {
@@ -315,105 +269,6 @@ impl Export {
         }
     }
 
-    /// The parent of a directory. The root is its own parent; so is a directory that the host has
-    /// moved out of the tree.
-    fn parent(&self, dir: &Arc<Node>) -> Result<Arc<Node>> {
-        if dir.id() == self.root.id() {
-            return Ok(self.root_for(dir.keeper()));
-        }
-        let below = dir.fd()?;
-        let fd = dir.keeper().open(|| sys::open_parent(below.as_fd()))?;
-        let stat = sys::stat(fd.as_fd())?;
-        if stat.id == self.root.id() {
-            return Ok(self.root_for(dir.keeper()));
-        }
-        if let Some(place) = dir.place().filter(|place| place.parent().id() == stat.id) {
-            return Ok(Arc::clone(place.parent()));
-        }
-        let parent = Node::new(dir.tree(), fd, &stat, None);
-        let contained = identity::as_server(|| self.contains(&parent));
-        Ok(if contained? { parent } else { Arc::clone(dir) })
-    }
-
-    /// Whether the way up from a directory comes to the root of the tree.
-    fn contains(&self, dir: &Arc<Node>) -> Result<bool> {
-        let mut fd = sys::open_parent(dir.fd()?.as_fd())?;
-        let mut below = dir.id();
-        loop {
-            let id = sys::stat(fd.as_fd())?.id;
-            if id == self.root.id() {
-                return Ok(true);
-            }
-            if id == below {
-                return Ok(false);
-            }
-            below = id;
-            fd = sys::open_parent(fd.as_fd())?;
-        }
-    }
-
-    /// Where an object is now: a directory and the name in it. For the messages that name an
-    /// object to be moved or removed by its fid.
-    ///
-    /// # Errors
-    /// ENOENT when it has no name below the root any more, EBUSY for the root.
-    pub(crate) fn locate(&self, node: &Arc<Node>) -> Result<Place> {
-        if node.id() == self.root.id() {
-            return Err(Errno::BUSY);
-        }
-        if let Some(place) = node.place() {
-            if place.names(node)? {
-                return Ok(place.clone());
-            }
-            if Self::has_names_of_others(node)? {
-                return Err(Errno::NOENT);
-            }
-        }
-        if let Some(place) = node.moved() {
-            if place.names(node)? {
-                return Ok(place);
-            }
-        }
-        identity::as_server(|| self.locate_by_hint(node))
-    }
-
-    /// Whether the object has names by which others came to it. Where it was moved to then says
-    /// nothing of the name by which this client did.
-    fn has_names_of_others(node: &Arc<Node>) -> Result<bool> {
-        let may_have = node.is_shared() && !node.is_dir();
-        Ok(may_have && sys::stat(node.fd()?.as_fd())?.nlink > 1)
-    }
-
-    /// Follows the host's own idea of the path down from the root, one component at a time.
-    fn locate_by_hint(&self, node: &Arc<Node>) -> Result<Place> {
-        let path = sys::path_hint(node.fd()?.as_fd())?;
-        let root = sys::path_hint(self.root.fd()?.as_fd())?;
-        let below = if root == b"/" {
-            &path[..]
-        } else {
-            path.strip_prefix(&root[..]).ok_or(Errno::NOENT)?
-        };
-        let mut names = below
-            .split(|byte| *byte == b'/')
-            .filter(|name| !name.is_empty());
-        let last = names.next_back().ok_or(Errno::NOENT)?;
-        let mut dir = self.root_for(node.keeper());
-        for name in names {
-            let name = Name::new(name).map_err(|_| Errno::NOENT)?;
-            dir = match self.child(&dir, name) {
-                // Something else has taken the name since: the hint is a wrong one.
-                Err(Errno::NOTDIR | Errno::INVAL | Errno::NODEV) => return Err(Errno::NOENT),
-                found => found?.0,
-            };
-        }
-        let place = Place::new(&dir, Name::new(last).map_err(|_| Errno::NOENT)?);
-        if place.names(node)? {
-            Ok(place)
-        } else {
-            Err(Errno::NOENT)
-        }
-    }
-
     /// The target of a symbolic link, written to `target`; returns its length.
     ///
     /// # Errors
@@ -429,8 +284,8 @@ impl Export {
     /// The errno of fstatfs(2).
     pub fn statfs(&self, node: &Arc<Node>) -> Result<(StatFs, u64)> {
         let fd = node.fd()?;
-        let figures = rustix::fs::fstatfs(&fd)?;
-        let id = rustix::fs::fstatvfs(&fd)?.f_fsid;
+        let figures = interruptible(|| rustix::fs::fstatfs(&fd))?;
+        let id = interruptible(|| rustix::fs::fstatvfs(&fd))?.f_fsid;
         Ok((figures, id))
     }
 }

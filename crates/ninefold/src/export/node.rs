@@ -1,17 +1,19 @@
 //! An object of the tree, as a client came to know it.
 
+mod metadata;
+
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Arc, Mutex, Weak};
 
-use ninefold_wire::Name;
-use rustix::fs::{FileType, Mode, OFlags};
+use rustix::fs::{FileType, OFlags};
 use rustix::io::Errno;
 
+use super::Place;
 use super::budget::{Descriptor, Keeper, Offer, Parkable, Parked};
 use super::object::{Lost, Object, Objects, Orphan, WayBack};
 use super::opened::{ModeChange, Opened};
-use crate::locked;
-use crate::sys::{self, FileHandle, FileId, Result, Stat, identity};
+use crate::sys::{self, FileId, Result, Stat, identity};
+use metadata::Known;
 
 /// An object that a client walked to or made: the object itself, whatever becomes of its name.
 ///
@@ -24,8 +26,8 @@ pub struct Node {
     tree: Arc<Tree>,
     /// How the client came here. A hint: others may have moved the object since.
     place: Option<Place>,
-    /// The file that holds the object's attributes, where the security model has such files.
-    metadata: Mutex<Option<Box<Metadata>>>,
+    /// What holds the object's attributes, where the security model has files for them.
+    metadata: Mutex<Known>,
 }
 
 /// What all nodes of one client in one tree share.
@@ -36,70 +38,6 @@ pub(super) struct Tree {
 
 /// Most directories on the way to an object that is found by name.
 const WAY_MAX: usize = 1 << 16;
-
-/// The metadata file of an object.
-enum Metadata {
-    /// Open for reading.
-    Held(Arc<Descriptor>),
-    /// To be opened by its handle.
-    Parked(FileHandle),
-}
-
-/// A directory and a name in it.
-#[derive(Clone)]
-pub struct Place {
-    parent: Arc<Node>,
-    name: Box<[u8]>,
-}
-
-impl Place {
-    /// The entry `name` of `parent`.
-    #[must_use]
-    pub fn new(parent: &Arc<Node>, name: Name<'_>) -> Self {
-        Self {
-            parent: Arc::clone(parent),
-            name: name.bytes().into(),
-        }
-    }
-
-    /// The directory.
-    #[must_use]
-    pub fn parent(&self) -> &Arc<Node> {
-        &self.parent
-    }
-
-    /// The name in it.
-    ///
-    /// # Errors
-    /// Never: it was a name when the place was made.
-    pub fn name(&self) -> Result<Name<'_>> {
-        Name::new(&self.name).map_err(|_| Errno::INVAL)
-    }
-
-    /// Whether the entry is `node` at this moment.
-    pub(crate) fn names(&self, node: &Node) -> Result<bool> {
-        let parent = match self.parent.fd() {
-            // Nothing is in a directory that is gone.
-            Err(Errno::STALE) => return Ok(false),
-            fd => fd?,
-        };
-        match sys::stat_entry(parent.as_fd(), self.name()?) {
-            Ok(stat) => Ok(stat.id == node.id()),
-            Err(Errno::NOENT | Errno::NOTDIR) => Ok(false),
-            Err(errno) => Err(errno),
-        }
-    }
-
-    /// Opens the entry, to name it.
-    pub(super) fn open(
-        &self,
-        dir: BorrowedFd<'_>,
-        keeper: &Arc<Keeper>,
-    ) -> Result<Arc<Descriptor>> {
-        let name = self.name()?;
-        keeper.open(|| sys::open_entry(dir, name, OFlags::PATH, Mode::empty()))
-    }
-}
 
 impl Node {
     /// The object that was just opened as `fd`.
@@ -273,49 +211,6 @@ impl Node {
         ModeChange::begin(&self.object)
     }
 
-    /// The object's metadata file, if it is known.
-    ///
-    /// # Errors
-    /// ENFILE and EMFILE when there are no descriptors left.
-    pub(super) fn metadata(&self) -> Result<Option<Arc<Descriptor>>> {
-        let handle = match locked(&self.metadata).as_deref() {
-            None => return Ok(None),
-            Some(Metadata::Held(fd)) => return Ok(Some(Arc::clone(fd))),
-            Some(Metadata::Parked(handle)) => handle.clone(),
-        };
-        let objects = &self.tree.objects;
-        match (self.keeper()).open(|| objects.open(&handle, OFlags::RDONLY | OFlags::NOCTTY)) {
-            Ok(fd) => Ok(Some(self.keep_metadata(fd))),
-            Err(Errno::STALE) => {
-                locked(&self.metadata).take();
-                Ok(None)
-            }
-            Err(errno) => Err(errno),
-        }
-    }
-
-    /// The metadata file of the object's last name, if that is gone.
-    pub(super) fn last_metadata(&self) -> Option<Arc<Descriptor>> {
-        self.object.metadata()
-    }
-
-    /// Keeps the object's metadata file for as long as the node lives. The first one stays.
-    pub(super) fn keep_metadata(&self, metadata: Arc<Descriptor>) -> Arc<Descriptor> {
-        let mut known = locked(&self.metadata);
-        if let Some(Metadata::Held(known)) = known.as_deref() {
-            return Arc::clone(known);
-        }
-        *known = Some(Box::new(Metadata::Held(Arc::clone(&metadata))));
-        metadata
-    }
-
-    /// Lets go of a metadata file that is not the object's any more.
-    pub(super) fn forget_metadata(&self, lost: &Arc<Descriptor>) {
-        locked(&self.metadata).take_if(
-            |known| matches!(known.as_ref(), Metadata::Held(known) if Arc::ptr_eq(known, lost)),
-        );
-    }
-
     /// Which object.
     #[must_use]
     pub fn id(&self) -> FileId {
@@ -374,25 +269,6 @@ impl Node {
     fn take_places(&mut self) -> Vec<Place> {
         let moved = self.tree.objects.take_moved(&self.object);
         self.place.take().into_iter().chain(moved).collect()
-    }
-
-    fn park_metadata(&self) {
-        let mut known = locked(&self.metadata);
-        let Some(Metadata::Held(fd)) = known.as_deref() else {
-            return;
-        };
-        let Ok(stat) = sys::stat(fd.as_fd()) else {
-            return;
-        };
-        let before = match self.tree.objects.handle(fd.as_fd()) {
-            Some(handle) if stat.nlink > 0 => known.replace(Box::new(Metadata::Parked(handle))),
-            // It is looked for again beside its object.
-            None if stat.nlink > 0 && !self.tree.objects.have_handles() => known.take(),
-            // It would be gone.
-            _ => return,
-        };
-        drop(known);
-        drop(before);
     }
 }
 

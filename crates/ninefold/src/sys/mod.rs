@@ -79,14 +79,22 @@ pub fn open_entry(
 ) -> Result<OwnedFd> {
     static NO_OPENAT2: AtomicBool = AtomicBool::new(false);
     let flags = flags | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    if !NO_OPENAT2.load(Ordering::Relaxed) {
-        match fs::openat2(dir, name.bytes(), flags, mode, RESOLVE) {
-            Err(Errno::NOSYS) => NO_OPENAT2.store(true, Ordering::Relaxed),
-            done => return done,
+    let open = || {
+        if !NO_OPENAT2.load(Ordering::Relaxed) {
+            match fs::openat2(dir, name.bytes(), flags, mode, RESOLVE) {
+                Err(Errno::NOSYS) => NO_OPENAT2.store(true, Ordering::Relaxed),
+                done => return done,
+            }
         }
+        // A checked name is one component, so that O_NOFOLLOW alone keeps it below `dir`.
+        fs::openat(dir, name.bytes(), flags, mode)
+    };
+    if flags.contains(OFlags::CREATE) {
+        // Where it fails so, a file may have been made.
+        open()
+    } else {
+        interruptible(open)
     }
-    // A checked name is one component, so that O_NOFOLLOW alone keeps it below `dir`.
-    fs::openat(dir, name.bytes(), flags, mode)
 }
 
 /// Opens the entry `name` of the directory `sub`, which is an entry of `dir`, in one call.
@@ -101,7 +109,7 @@ pub fn open_entry_in(
 ) -> Result<OwnedFd> {
     let path = [sub.bytes(), b"/", name.bytes()].concat();
     let wanted = flags | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    match fs::openat2(dir, &path[..], wanted, Mode::empty(), RESOLVE) {
+    match interruptible(|| fs::openat2(dir, &path[..], wanted, Mode::empty(), RESOLVE)) {
         Err(Errno::NOSYS) => {}
         done => return done,
     }
@@ -116,7 +124,7 @@ pub fn open_entry_in(
 /// The errno of openat(2).
 pub fn open_parent(dir: BorrowedFd<'_>) -> Result<OwnedFd> {
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    fs::openat(dir, "..", flags, Mode::empty())
+    interruptible(|| fs::openat(dir, "..", flags, Mode::empty()))
 }
 
 /// Opens the very object of a descriptor anew, with other flags.
@@ -144,7 +152,7 @@ pub fn may_access(object: BorrowedFd<'_>, access: Access) -> bool {
 /// The errno of openat(2).
 pub fn open_directory(dir: BorrowedFd<'_>) -> Result<OwnedFd> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    match fs::openat(dir, ".", flags, Mode::empty()) {
+    match interruptible(|| fs::openat(dir, ".", flags, Mode::empty())) {
         // To read it one need not be allowed to search it, as this way needs.
         Err(Errno::ACCESS) => reopen(dir, flags),
         done => done,

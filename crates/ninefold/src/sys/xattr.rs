@@ -5,7 +5,7 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 
 use rustix::fs::{self, XattrFlags};
 
-use super::Result;
+use super::{Result, interruptible};
 
 /// How to reach the object: the calls refuse descriptors that only name it.
 #[derive(Clone, Copy)]
@@ -42,10 +42,10 @@ impl ProcPath {
 /// # Errors
 /// The errno of getxattr(2): ENODATA when there is none, ERANGE when it does not fit.
 pub fn xattr_get(target: XattrTarget<'_>, name: &[u8], value: &mut [u8]) -> Result<usize> {
-    match target {
-        XattrTarget::Open(fd) => fs::fgetxattr(fd, name, value),
-        XattrTarget::Named(fd) => fs::getxattr(ProcPath::of(fd).as_bytes(), name, value),
-    }
+    interruptible(|| match target {
+        XattrTarget::Open(fd) => fs::fgetxattr(fd, name, &mut *value),
+        XattrTarget::Named(fd) => fs::getxattr(ProcPath::of(fd).as_bytes(), name, &mut *value),
+    })
 }
 
 /// Reads the names, each ended by a NUL, into `names`; returns their length.
@@ -53,10 +53,10 @@ pub fn xattr_get(target: XattrTarget<'_>, name: &[u8], value: &mut [u8]) -> Resu
 /// # Errors
 /// The errno of listxattr(2).
 pub fn xattr_list(target: XattrTarget<'_>, names: &mut [u8]) -> Result<usize> {
-    match target {
-        XattrTarget::Open(fd) => fs::flistxattr(fd, names),
-        XattrTarget::Named(fd) => fs::listxattr(ProcPath::of(fd).as_bytes(), names),
-    }
+    interruptible(|| match target {
+        XattrTarget::Open(fd) => fs::flistxattr(fd, &mut *names),
+        XattrTarget::Named(fd) => fs::listxattr(ProcPath::of(fd).as_bytes(), &mut *names),
+    })
 }
 
 /// Sets a value, which may be empty.

@@ -90,7 +90,7 @@ fn lopen(fid: u32) -> Request<'static> {
 }
 
 /// Receives until the Rflush comes. What it was for may have been answered before, with an error.
-fn expect_flushed(connection: &mut Connection, oldtag: u16, tag: u16) {
+pub fn expect_flushed(connection: &mut Connection, oldtag: u16, tag: u16) {
     let (came, reply) = connection.recv().expect("a reply");
     if came == oldtag {
         assert_eq!(reply, Reply::Lerror { ecode: EINTR });
@@ -101,7 +101,7 @@ fn expect_flushed(connection: &mut Connection, oldtag: u16, tag: u16) {
     }
 }
 
-fn expect_same(connection: &mut Connection, tag: u16, request: &Request<'_>) {
+pub fn expect_same(connection: &mut Connection, tag: u16, request: &Request<'_>) {
     connection.send(tag, request).expect("to send");
     let (came, reply) = connection.recv().expect("a reply");
     assert_eq!((came, reply.number()), (tag, request.number() + 1));

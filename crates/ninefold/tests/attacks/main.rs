@@ -10,6 +10,7 @@ mod crowd;
 mod depth;
 mod descriptors;
 mod halves;
+mod hung;
 mod leases;
 mod metadata;
 mod races;

@@ -9,6 +9,7 @@ use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -29,7 +30,7 @@ pub const MSIZE_MAX: u32 = 1 << 20;
 pub struct Server {
     child: Child,
     stdin: Option<ChildStdin>,
-    top: TempDir,
+    top: Arc<TempDir>,
     threads: usize,
     fds: usize,
 }
@@ -91,7 +92,7 @@ impl Server {
         let mut server = Self {
             child,
             stdin,
-            top,
+            top: Arc::new(top),
             threads: 0,
             fds: 0,
         };
@@ -150,6 +151,11 @@ impl Server {
     /// A path beside the folder.
     pub fn outside(&self, name: &str) -> PathBuf {
         self.top.path().join(name)
+    }
+
+    /// What it serves and listens at, which is removed when nobody keeps it.
+    pub fn top(&self) -> Arc<TempDir> {
+        Arc::clone(&self.top)
     }
 
     /// A connection that has said nothing yet.
@@ -222,15 +228,20 @@ pub fn getattr(fid: u32) -> Request<'static> {
 
 /// Walks from fid to newfid; returns how many names were found.
 pub fn walk(connection: &mut Connection, fid: u32, newfid: u32, names: &[&str]) -> Result<usize> {
+    match connection.call(&walk_request(fid, newfid, names))? {
+        Reply::Walk { qids } => Ok(qids.as_slice().len()),
+        other => panic!("another reply: {other:?}"),
+    }
+}
+
+/// The request for a walk.
+pub fn walk_request<'a>(fid: u32, newfid: u32, names: &[&'a str]) -> Request<'a> {
     let steps: Vec<_> = names
         .iter()
         .map(|name| Step::new(name.as_bytes()).expect("a step"))
         .collect();
     let steps = Steps::of(&steps).expect("at most 16 steps");
-    match connection.call(&Request::Walk { fid, newfid, steps })? {
-        Reply::Walk { qids } => Ok(qids.as_slice().len()),
-        other => panic!("another reply: {other:?}"),
-    }
+    Request::Walk { fid, newfid, steps }
 }
 
 /// Walks to `names` from the root and opens what is there.

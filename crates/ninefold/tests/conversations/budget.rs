@@ -76,6 +76,28 @@ fn ten_times_as_many_files_open() {
     assert_eq!(share.read("crowd/7"), b"7xx");
 }
 
+/// Each walk makes a node of its own, and all of them share what the object costs.
+#[test]
+fn many_walks_to_one_file_cost_as_much_as_one() {
+    let (share, budget) = share(|_| {});
+    let mut client = share.client();
+    client.find(1, "crowd/1");
+    let attr = SetAttr {
+        valid: setattr::MODE,
+        mode: 0o640,
+        ..SetAttr::default()
+    };
+    client.setattr(1, attr).expect("a mode");
+    let held = budget.held();
+    for fid in 2..MANY {
+        client.find(fid, "crowd/1");
+        assert_eq!(client.getattr(fid, 0).expect("attributes").mode, 0o100_640);
+    }
+    assert!(budget.held() <= held + 1, "{budget:?}, {held} before");
+    drop(client);
+    assert!(budget.held() < held, "{budget:?}, {held} before");
+}
+
 #[test]
 fn an_object_is_found_again() {
     let (share, budget) = share(|root| {

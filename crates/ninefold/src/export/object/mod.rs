@@ -1,8 +1,10 @@
 //! The objects of a tree that clients know, each once, and how one without a descriptor is found
 //! again.
 
+mod metadata;
 mod table;
 
+pub(super) use metadata::Metadata;
 pub(super) use table::Objects;
 
 use std::os::fd::{AsFd, BorrowedFd};
@@ -12,8 +14,8 @@ use std::sync::{Arc, Mutex, TryLockError, Weak};
 use rustix::fs::FileType;
 use rustix::io::Errno;
 
+use super::Place;
 use super::budget::{Descriptor, Parkable, Parked};
-use super::node::Place;
 use super::opened::Opened;
 use crate::locked;
 use crate::sys::{self, FileHandle, FileId, Result, Stat};
@@ -45,8 +47,8 @@ struct State {
 struct Extra {
     /// Where it was moved to by a client.
     moved: Option<Place>,
-    /// The metadata file that its last name had.
-    metadata: Option<Arc<Descriptor>>,
+    /// The file that holds its attributes.
+    metadata: Option<Metadata>,
     /// Open files that were closed for a time, of which a change of mode would make an end.
     closed: Vec<Weak<Opened>>,
     /// Changes of mode under way.
@@ -218,20 +220,6 @@ impl Object {
         };
         drop(state);
         drop(unused);
-    }
-
-    /// The metadata file of its last name, if that is gone.
-    pub(super) fn metadata(&self) -> Option<Arc<Descriptor>> {
-        locked(&self.state).extra.as_ref()?.metadata.clone()
-    }
-
-    /// Keeps the metadata file of a name that is about to go.
-    pub(super) fn keep_metadata(&self, metadata: Arc<Descriptor>) {
-        let mut state = locked(&self.state);
-        let extra = state.extra.get_or_insert_default();
-        let before = extra.metadata.replace(metadata);
-        drop(state);
-        drop(before);
     }
 
     /// Takes note that an open file is about to be closed for a time. False while the mode changes.

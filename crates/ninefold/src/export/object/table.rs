@@ -11,8 +11,8 @@ use rustix::fs::OFlags;
 use rustix::io::Errno;
 
 use super::{Object, Way};
+use crate::export::Place;
 use crate::export::budget::Descriptor;
-use crate::export::node::Place;
 use crate::locked;
 use crate::sys::{self, FileHandle, FileId, Result, Stat};
 

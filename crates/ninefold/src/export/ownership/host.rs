@@ -8,7 +8,7 @@ use rustix::io::Errno;
 
 use super::{At, MadeFile, New};
 use crate::export::Node;
-use crate::sys::{self, Result, Stat};
+use crate::sys::{self, Result, Stat, interruptible};
 
 /// Permission bits, with set-id and sticky bits.
 const PERMISSIONS: u32 = 0o7777;
@@ -63,7 +63,8 @@ pub(super) fn read_link(node: &Arc<Node>, target: &mut [u8]) -> Result<usize> {
     if node.file_type() != FileType::Symlink {
         return Err(Errno::INVAL);
     }
-    fs::readlinkat_raw(node.fd()?.as_fd(), "", target)
+    let fd = node.fd()?;
+    interruptible(|| fs::readlinkat_raw(fd.as_fd(), "", &mut *target))
 }
 
 pub(super) fn rename(from: At<'_>, to: At<'_>) -> Result<()> {

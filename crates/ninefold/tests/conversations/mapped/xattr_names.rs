@@ -1,5 +1,7 @@
 //! Extended attributes of each model: which names there are, and what they are on the host.
 
+use std::os::unix::fs::MetadataExt;
+
 use ninefold::{Errno, ExportOptions, SecurityModel};
 use ninefold_wire::flags::xattr::REPLACE;
 use rustix::fs::{XattrFlags, setxattr};
@@ -213,4 +215,37 @@ fn without_a_mapping_names_are_the_hosts() {
     let access = b"system.posix_acl_access";
     assert_eq!(get(&mut client, access), Err(Errno::OPNOTSUPP));
     assert_eq!(set(&mut client, access, &ACL, 0), Err(Errno::OPNOTSUPP));
+}
+
+/// The same for nobody at all, as three entries.
+const NOBODY: [u8; 28] = [
+    2, 0, 0, 0, // version
+    1, 0, 0, 0, 255, 255, 255, 255, //
+    4, 0, 0, 0, 255, 255, 255, 255, //
+    32, 0, 0, 0, 255, 255, 255, 255,
+];
+
+#[test]
+fn an_inherited_acl_of_mapped_file_does_not_keep_the_server_out() {
+    let share = by_file();
+    share.mkdir("dir");
+    let mut client = share.client();
+    client.find(1, "dir");
+    if set(&mut client, b"system.posix_acl_default", &NOBODY, 0).is_err() {
+        eprintln!("not proven: the host has no ACLs here");
+        return;
+    }
+    client.mkdir(1, "below", 0o755).expect("a directory");
+    client.walk(1, 2, &[]).expect("a clone");
+    client.lcreate(2, "file", 2, 0o644).expect("a file");
+    for (path, mode) in [
+        ("dir/below", 0o700),
+        ("dir/file", 0o600),
+        ("dir/.virtfs_metadata", 0o700),
+        ("dir/.virtfs_metadata/below", 0o600),
+        ("dir/.virtfs_metadata/file", 0o600),
+    ] {
+        let found = std::fs::metadata(share.path(path)).expect(path).mode();
+        assert_eq!(found & 0o7700, mode, "{path}: {found:o}");
+    }
 }

@@ -16,13 +16,14 @@ use super::super::At;
 use super::super::attributes::Attributes;
 use super::text;
 use crate::export::Node;
-use crate::sys::{self, Result, Stat};
+use crate::sys::{self, Result, Stat, XattrTarget};
 
 /// The hidden directory.
 const DIR: &[u8] = b".virtfs_metadata";
 /// The metadata file of the export's root.
 const ROOT: &[u8] = b".virtfs_metadata_root";
 
+const DEFAULT_ACL: &[u8] = b"system.posix_acl_default";
 const DIR_MODE: Mode = Mode::RWXU;
 const FILE_MODE: Mode = Mode::RUSR.union(Mode::WUSR);
 const READ: OFlags = OFlags::RDONLY.union(OFlags::NOCTTY);
@@ -117,7 +118,9 @@ impl<'a> Slot<'a> {
                     Ok(()) | Err(Errno::EXIST) => {}
                     Err(errno) => return Err(errno),
                 }
-                open()?
+                let made = open()?;
+                own(made.as_fd())?;
+                made
             }
             opened => opened?,
         };
@@ -201,6 +204,18 @@ impl<'a> Slot<'a> {
     pub(super) fn remove(&self) -> Result<()> {
         fs::unlinkat(&self.dir, self.name.bytes(), AtFlags::empty())
     }
+}
+
+/// Takes from a hidden directory the ACL that its directory has handed down, if that keeps the owner
+/// out: who would be kept out of the metadata is this server.
+fn own(dir: BorrowedFd<'_>) -> Result<()> {
+    let owners = DIR_MODE.bits();
+    if sys::stat(dir)?.mode & owners == owners {
+        return Ok(());
+    }
+    // There is none left to hand down, at worst.
+    let _ = sys::xattr_remove(XattrTarget::Named(dir), DEFAULT_ACL);
+    sys::chmod(dir, DIR_MODE)
 }
 
 /// Removes the metadata of an entry, if there is any.

@@ -2,9 +2,8 @@
 //! extended attributes.
 //!
 //! On the host there are regular files and directories of the server's own user, as with
-//! `mapped-xattr`, and hidden directories that no client sees. Format and places are QEMU's. A node
-//! holds its object's metadata file open, so that attributes, like everything else, survive the
-//! name.
+//! `mapped-xattr`, and hidden directories that no client sees. Format and places are QEMU's. An
+//! object's metadata file is held open, so that attributes, like everything else, survive the name.
 
 mod hidden;
 mod moves;
@@ -14,7 +13,7 @@ use std::borrow::Cow;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
-use rustix::fs::{self, FileType, OFlags};
+use rustix::fs::{self, FileType, Mode, OFlags};
 use rustix::io::Errno;
 
 use super::attributes::{self, Attributes, SetIdCount};
@@ -57,7 +56,7 @@ impl MappedFile {
             hidden::find_root(node)?
         } else {
             match export.locate(node) {
-                Err(Errno::NOENT) => return Ok(node.last_metadata()),
+                Err(Errno::NOENT) => return node.last_metadata(),
                 Err(errno) => return Err(errno),
                 Ok(place) => {
                     let _steady = self.entries.look(place.parent().id());
@@ -205,6 +204,7 @@ impl MappedFile {
         let kept = hidden::Slot::make(at).and_then(|slot| slot.write_new(new));
         let done = kept.and_then(|metadata| {
             let mut stat = sys::stat_entry(at.0.fd()?.as_fd(), at.1)?;
+            self.let_owner_in(at, &stat);
             new.overlay(&mut stat);
             Ok((metadata, stat))
         });
@@ -213,6 +213,27 @@ impl MappedFile {
             let _ = hidden::remove(at);
         }
         done
+    }
+}
+
+impl MappedFile {
+    /// The client's ACLs are the host's: what a directory hands down may keep the owner out, who is
+    /// this server. Where that cannot be mended, the object is what the host made it.
+    fn let_owner_in(&self, at: At<'_>, stat: &Stat) {
+        let mode = match stat.file_type() {
+            FileType::Directory => self.modes.dir,
+            _ => self.modes.file,
+        };
+        let missing = mode & 0o700 & !stat.mode;
+        if missing == 0 {
+            return;
+        }
+        let mended = (at.0.fd())
+            .and_then(|dir| sys::open_entry(dir.as_fd(), at.1, OFlags::PATH, Mode::empty()))
+            .and_then(|fd| sys::chmod(fd.as_fd(), host::permissions(stat.mode | missing)));
+        if let Err(errno) = mended {
+            tracing::debug!(%errno, "an object that its owner may not open");
+        }
     }
 }
 

@@ -1,0 +1,101 @@
+//! The files that hold objects' attributes, where the security model has such files: one for an object,
+//! whatever its nodes are.
+
+use std::os::fd::AsFd;
+use std::sync::Arc;
+
+use super::{Object, Objects};
+use crate::export::budget::Descriptor;
+use crate::locked;
+use crate::sys::{self, FileHandle};
+
+/// An object's metadata file.
+#[derive(Clone)]
+pub(in crate::export) enum Metadata {
+    /// Open for reading.
+    Held(Arc<Descriptor>),
+    /// To be opened by its handle.
+    Parked(FileHandle),
+}
+
+impl Metadata {
+    fn is(&self, file: &Arc<Descriptor>) -> bool {
+        match self {
+            Self::Held(known) => {
+                let id = |fd: &Descriptor| sys::stat(fd.as_fd()).map(|stat| stat.id);
+                Arc::ptr_eq(known, file) || id(known).is_ok_and(|known| Ok(known) == id(file))
+            }
+            Self::Parked(known) => {
+                let handle = FileHandle::of(file.as_fd()).map(|(handle, _)| handle);
+                handle.is_some_and(|handle| handle == *known)
+            }
+        }
+    }
+}
+
+impl Object {
+    /// The metadata file, if one is known.
+    pub(in crate::export) fn metadata(&self) -> Option<Metadata> {
+        locked(&self.state).extra.as_ref()?.metadata.clone()
+    }
+
+    /// Keeps a metadata file of the object if it has none yet, and returns the one that it keeps. None
+    /// when that is another: the host can give an object two names, each with metadata.
+    pub(in crate::export) fn keep_metadata(
+        &self,
+        file: &Arc<Descriptor>,
+    ) -> Option<Arc<Descriptor>> {
+        match self.metadata() {
+            Some(known) if !known.is(file) => return None,
+            Some(Metadata::Held(known)) => return Some(known),
+            Some(Metadata::Parked(_)) | None => {}
+        }
+        Some(self.hold_metadata(file))
+    }
+
+    /// Holds a metadata file from now on, unless one is held. Returns the one that is.
+    pub(in crate::export) fn hold_metadata(&self, file: &Arc<Descriptor>) -> Arc<Descriptor> {
+        let mut state = locked(&self.state);
+        let extra = state.extra.get_or_insert_default();
+        if let Some(Metadata::Held(known)) = &extra.metadata {
+            return Arc::clone(known);
+        }
+        extra.metadata = Some(Metadata::Held(Arc::clone(file)));
+        Arc::clone(file)
+    }
+
+    /// Lets go of a metadata file that is not the object's any more, or of which nothing is left but a
+    /// handle that leads nowhere.
+    pub(in crate::export) fn forget_metadata(&self, lost: Option<&Arc<Descriptor>>) {
+        let mut state = locked(&self.state);
+        let Some(extra) = state.extra.as_mut() else {
+            return;
+        };
+        let before = extra.metadata.take_if(|known| match (known, lost) {
+            (Metadata::Held(known), Some(lost)) => Arc::ptr_eq(known, lost),
+            (Metadata::Parked(_), None) => true,
+            _ => false,
+        });
+        drop(state);
+        drop(before);
+    }
+
+    /// Gives the metadata file back for a time, if it can be had again: one without a name would be gone.
+    pub(in crate::export) fn park_metadata(&self, objects: &Objects) {
+        let Some(Metadata::Held(file)) = self.metadata() else {
+            return;
+        };
+        if !sys::stat(file.as_fd()).is_ok_and(|stat| stat.nlink > 0) {
+            return;
+        }
+        let parked = match objects.handle(file.as_fd()) {
+            Some(handle) => Some(Metadata::Parked(handle)),
+            // It is looked for again beside its object.
+            None if !objects.have_handles() => None,
+            None => return,
+        };
+        if let Some(extra) = locked(&self.state).extra.as_mut() {
+            extra.metadata = parked;
+        }
+    }
+}
