@@ -4,6 +4,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixListener;
 use std::os::unix::net::UnixStream;
 use std::process::Command;
+use std::process::Stdio;
 
 use anyhow::Context;
 use anyhow::Result;
@@ -47,7 +48,7 @@ fn listener_of_systemd(_: &Ctx) -> Result<()> {
         "ninefold",
     ]);
     shell.args(place.command().get_args()).arg(place.tree());
-    shell.stdin(OwnedFd::from(listener));
+    shell.stdin(OwnedFd::from(listener)).stdout(Stdio::piped());
     let _server = Server::start(&mut shell)?;
     place.mount(&format!("unix://{}", socket.display()))?;
     place.is_the_tree()?;
@@ -59,7 +60,8 @@ fn connection(_: &Ctx) -> Result<()> {
     let (ours, its) = UnixStream::pair()?;
     let mut command = place.command();
     command.args(["--fd", "0"]).arg(place.tree());
-    let mut server = Server::start(command.stdin(OwnedFd::from(its)))?;
+    command.stdin(OwnedFd::from(its)).stdout(Stdio::null());
+    let mut server = Server::start(&mut command)?;
     drop(command);
     ends_with(&place, &mut server, ours)
 }
