@@ -18,6 +18,7 @@ use crate::guest::Job;
 use crate::guest::Model;
 use crate::guest::Series;
 use crate::guest::Suite;
+use crate::guest::Transport;
 use crate::places;
 use crate::process;
 use crate::stop;
@@ -227,6 +228,7 @@ fn job(series: Series, model: Model, unprivileged: bool, suites: Vec<Suite>) -> 
         model,
         unprivileged,
         server: Choice::Ninefold,
+        transport: Transport::Tcp,
         open_files_max: None,
         keep: false,
     };

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Runs the suites of /opt/ninefold/plan, one a line: NAME LIMIT CACHE OPTIONS COMMAND...
+# Runs the suites of /opt/ninefold/plan, one a line: NAME LIMIT CACHE SOURCE OPTIONS COMMAND...
 # Each gets the share on two connections of its own, /mnt/a and /mnt/b. Lines that begin with @@ninefold are for the
 # host, which knows by them which suite runs; all else is the suites' own output.
 cd /opt/ninefold || exit 1
@@ -19,8 +19,8 @@ release() {
     done
 }
 
-while read -r name limit cache SHARE_OPTIONS command; do
-    export SHARE_OPTIONS
+while read -r name limit cache SHARE_SOURCE SHARE_OPTIONS command; do
+    export SHARE_SOURCE SHARE_OPTIONS
     echo "@@ninefold begin $name"
     status=1
     if ./share.sh /mnt/a "$cache" && ./share.sh /mnt/b "$cache"; then

@@ -25,7 +25,7 @@ use crate::process;
 
 /// What the early userland loads, with all that these depend on. Overlay keeps the root drive unwritten; crc32c is
 /// looked up by ext4 by name, so no dependency leads to it.
-const MODULES: [&str; 9] = [
+const MODULES: [&str; 10] = [
     "virtio_pci",
     "virtio_blk",
     "virtio_net",
@@ -35,6 +35,7 @@ const MODULES: [&str; 9] = [
     "9p",
     "9pnet_fd",
     "9pnet_virtio",
+    "vsock_loopback",
 ];
 const LIMIT: Duration = Duration::from_secs(120);
 
@@ -95,7 +96,7 @@ impl Kernel {
 fn make(series: Series, init: &[u8], dir: &Path) -> Result<()> {
     let work = tempfile::tempdir_in(dir)?;
     let tree = work.path().join("tree");
-    let apt = PrivateApt::set_up(&work.path().join("apt"), &series.suite())?;
+    let apt = PrivateApt::set_up(&work.path().join("apt"), &[&series.suite()])?;
     let package = apt.dependency(
         "linux-image-amd64",
         &format!("linux-image-{}.", series.name()),
@@ -123,7 +124,7 @@ fn make(series: Series, init: &[u8], dir: &Path) -> Result<()> {
 fn busybox(series: Series, apt: PrivateApt, work: &Path) -> Result<PathBuf> {
     let apt = match series {
         Series::V6_1 => apt,
-        Series::V6_12 => PrivateApt::set_up(&work.join("apt-release"), RELEASE)?,
+        Series::V6_12 => PrivateApt::set_up(&work.join("apt-release"), &[RELEASE])?,
     };
     let tree = work.join("busybox");
     apt.unpack("busybox-static", &tree)?;

@@ -5,6 +5,7 @@
 
 mod cache;
 mod cpio;
+mod emulator;
 mod fsdev;
 mod image;
 mod kernel;
@@ -17,6 +18,8 @@ mod servers;
 mod session;
 mod suites;
 mod tools;
+mod transport;
+mod vhost_user;
 mod vmlinux;
 
 use std::path::PathBuf;
@@ -37,6 +40,7 @@ pub use self::session::Configuration;
 use self::session::Parts;
 use self::suites::Programs;
 pub use self::suites::Suite;
+pub use self::transport::Transport;
 use crate::failures;
 use crate::totals::Totals;
 
@@ -80,6 +84,10 @@ pub struct Options {
     /// `ninefold`, `diod`, `qemu` (the guest's own), or a command line with {port}, {dir} and {model} in it
     #[arg(long, default_value = "ninefold", value_parser = |text: &str| Ok::<_, std::convert::Infallible>(Choice::parse(text)))]
     server: Choice,
+
+    /// How the guest reaches the server
+    #[arg(long, value_enum, default_value = "tcp")]
+    transport: Transport,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -111,6 +119,7 @@ pub fn run(options: &Options) -> Result<Totals> {
             model: options.security_model,
             unprivileged: options.unprivileged,
             server: options.server.clone(),
+            transport: options.transport,
             open_files_max: options.nofile,
             keep: options.keep,
         };
@@ -125,6 +134,10 @@ fn chosen(options: &Options) -> Result<Vec<Suite>> {
     ensure!(
         !(interop && options.unprivileged),
         "expected interop's server to be the user that QEMU is: leave out --unprivileged"
+    );
+    ensure!(
+        options.transport == Transport::Tcp || matches!(options.server, Choice::Ninefold),
+        "expected ninefold with --transport vhost-user: the others have their own ways"
     );
     if !options.suites.is_empty() {
         return Ok(options.suites.clone());
@@ -166,6 +179,7 @@ pub fn run_jobs(jobs: &[Job], lanes: usize) -> Result<Totals> {
     let parts = Parts::ready(&suites, &packages)?;
     for (configuration, _) in jobs {
         Kernel::ready(configuration.series)?;
+        configuration.transport.emulator()?;
     }
     let next = AtomicUsize::new(0);
     let lane = || {

@@ -130,18 +130,20 @@ pub fn proxy_settings() -> Result<Vec<String>> {
         .collect())
 }
 
-/// An apt of our own, for one suite.
+/// An apt of our own, for a few suites.
 pub struct PrivateApt {
     dir: PathBuf,
 }
 
 impl PrivateApt {
-    /// Sets it up in `dir` and downloads the package lists of `suite`.
-    pub fn set_up(dir: &Path, suite: &str) -> Result<Self> {
+    /// Sets it up in `dir` and downloads the package lists of `suites`.
+    pub fn set_up(dir: &Path, suites: &[&str]) -> Result<Self> {
         for sub in ["lists/partial", "cache/archives/partial", "parts", "debs"] {
             fs::create_dir_all(dir.join(sub))?;
         }
-        fs::write(dir.join("sources.list"), source_line(suite)?)?;
+        let sources = suites.iter().map(|suite| source_line(suite));
+        let sources = sources.collect::<Result<String>>()?;
+        fs::write(dir.join("sources.list"), sources)?;
         fs::write(dir.join("status"), "")?;
         let apt = Self {
             dir: dir.to_path_buf(),
@@ -177,12 +179,24 @@ impl PrivateApt {
             .current_dir(&debs);
         process::run("apt-get download", &download, LIMIT)?;
         let deb = one_file_in(&debs)?;
-        process::run(
-            "dpkg",
-            Command::new("dpkg").arg("-x").arg(&deb).arg(into),
-            LIMIT,
-        )?;
+        unpack_file(&deb, into)?;
         fs::remove_file(&deb).context("cannot remove the unpacked package")
+    }
+
+    /// Downloads `package` of `suite` with all that it cannot do without, down to the C library, and unpacks that into
+    /// `into`. Nothing is set up: no package's scripts run.
+    pub fn unpack_whole(&self, package: &str, suite: &str, into: &Path) -> Result<()> {
+        let mut download = self.command("apt-get");
+        download.args(["-qq", "install", "--download-only", "--yes"]);
+        download.args(["--no-install-recommends", "--target-release", suite]);
+        process::run("apt-get install", download.arg(package), LIMIT)?;
+        let files = fs::read_dir(self.dir.join("cache/archives"))?
+            .map(|entry| entry.map(|entry| entry.path()))
+            .collect::<Result<Vec<_>, _>>()?;
+        files
+            .iter()
+            .filter(|file| file.extension().is_some_and(|end| end == "deb"))
+            .try_for_each(|deb| unpack_file(deb, into))
     }
 
     fn command(&self, program: &str) -> Command {
@@ -211,6 +225,11 @@ impl PrivateApt {
         ]);
         command
     }
+}
+
+fn unpack_file(deb: &Path, into: &Path) -> Result<()> {
+    let mut unpack = Command::new("dpkg");
+    process::run("dpkg", unpack.arg("-x").arg(deb).arg(into), LIMIT)
 }
 
 fn one_file_in(dir: &Path) -> Result<PathBuf> {

@@ -12,6 +12,7 @@ use std::time::Instant;
 use anyhow::Context;
 use anyhow::Result;
 
+use super::emulator::Emulator;
 use super::kernel::Kernel;
 use crate::process::Running;
 use crate::process::TICK;
@@ -21,7 +22,8 @@ use crate::stop;
 const MARK: &str = "@@ninefold ";
 /// `quiet` and a panic that ends QEMU at once; the rest only makes an emulated boot shorter.
 const KERNEL_ARGUMENTS: &str = "console=ttyS0 quiet loglevel=4 panic=-1 mitigations=off nokaslr audit=0 apparmor=0 random.trust_cpu=on tsc=reliable";
-const MEMORY: &str = "1280";
+/// Mebibytes.
+pub const MEMORY: &str = "1280";
 
 /// What the guest says.
 #[derive(Debug, PartialEq, Eq)]
@@ -45,9 +47,10 @@ pub struct Guest {
 }
 
 impl Guest {
-    /// Starts to boot with `devices` beyond those of every guest; `payload` is appended to the kernel's early userland
-    /// in `dir`.
+    /// Starts to boot in `emulator` with `devices` beyond those of every guest; `payload` is appended to the kernel's
+    /// early userland in `dir`.
     pub fn boot(
+        emulator: &Emulator,
         kernel: &Kernel,
         root: &Path,
         payload: &[u8],
@@ -58,7 +61,7 @@ impl Guest {
         initramfs.extend_from_slice(payload);
         let place = dir.join("initramfs.cpio");
         fs::write(&place, initramfs).context("cannot write the initramfs")?;
-        let mut command = command(kernel, root, &place);
+        let mut command = command(emulator, kernel, root, &place);
         command.args(devices);
         let (running, lines) = Running::start_lines("qemu", &command)?;
         Ok(Self {
@@ -81,8 +84,8 @@ impl Guest {
     }
 }
 
-fn command(kernel: &Kernel, root: &Path, initramfs: &Path) -> Command {
-    let mut qemu = Command::new("qemu-system-x86_64");
+fn command(emulator: &Emulator, kernel: &Kernel, root: &Path, initramfs: &Path) -> Command {
+    let mut qemu = emulator.command();
     // Software emulation: a build machine rarely may use its own virtualisation.
     // One processor: then neither the guest's kernel nor the emulation pays for atomic operations, and two guests
     // share a machine of two processors in 0.6 of the time.

@@ -1,9 +1,6 @@
 //! The server under test: ours, or another one that shows whether the machinery or the server is to blame.
 
-use std::io::ErrorKind;
-use std::net::Ipv4Addr;
-use std::net::TcpListener;
-use std::net::TcpStream;
+use std::ffi::OsString;
 use std::path::Path;
 use std::path::PathBuf;
 use std::process::Command;
@@ -11,11 +8,14 @@ use std::thread;
 use std::time::Duration;
 use std::time::Instant;
 
+use anyhow::Context;
 use anyhow::Result;
 use anyhow::bail;
 use anyhow::ensure;
 use clap::ValueEnum;
 
+use super::transport::Door;
+use super::transport::Transport;
 use crate::places;
 use crate::process::Running;
 use crate::process::TICK;
@@ -104,6 +104,7 @@ pub struct Task<'a> {
     pub unprivileged: bool,
     /// How many files it may have open, if that is not our own limit.
     pub open_files_max: Option<u32>,
+    pub transport: Transport,
     /// What ours is told beyond that.
     pub kind: Kind,
 }
@@ -151,8 +152,9 @@ impl Kind {
         matches!(self, Self::Enforcing | Self::Squashing)
     }
 
-    fn log(self) -> String {
-        format!("server-{self:?}.log").to_lowercase()
+    /// Tells it from the others of a run.
+    fn name(self) -> String {
+        format!("{self:?}").to_lowercase()
     }
 }
 
@@ -161,8 +163,7 @@ pub struct Server {
     running: Running,
     /// All that it says.
     pub log: PathBuf,
-    /// On the loopback address.
-    pub port: u16,
+    pub door: Door,
     /// Mount option of the client; empty for none.
     pub aname: String,
 }
@@ -170,29 +171,35 @@ pub struct Server {
 impl Server {
     /// Starts it and waits until it listens; there is none where QEMU serves.
     pub fn start(choice: &Choice, task: Task<'_>) -> Result<Option<Self>> {
-        let port = free_port()?;
+        let name = task.kind.name();
+        let door = Door::new(task.transport, &name, task.beside, task.unprivileged)?;
         let fill = |text: &str| {
-            let text = text
-                .replace("{port}", &port.to_string())
-                .replace("{model}", task.model.name());
+            let port = door.port().map(|port| port.to_string()).unwrap_or_default();
+            let text = text.replace("{port}", &port);
+            let text = text.replace("{model}", task.model.name());
             text.replace("{dir}", &task.export.display().to_string())
         };
         let (words, aname) = match choice {
             Choice::Qemu => return Ok(None),
-            Choice::Ninefold => (ours(task, port)?, String::new()),
+            Choice::Ninefold => (ours(task, &door)?, String::new()),
             Choice::Other { command, aname } => {
-                (command.split_whitespace().map(fill).collect(), fill(aname))
+                let words = command.split_whitespace().map(|word| fill(word).into());
+                (words.collect(), fill(aname))
             }
         };
-        let log = task.beside.join(task.kind.log());
+        let log = task.beside.join(format!("server-{name}.log"));
         let running = Running::start_logged("server", &command(&words, task), &log)?;
         let mut server = Self {
             running,
             log,
-            port,
+            door,
             aname,
         };
-        server.wait_until_it_listens()?;
+        server.wait_until_it_listens().with_context(|| {
+            // Its log is about to go with the directory.
+            let said = std::fs::read_to_string(&server.log).unwrap_or_default();
+            format!("no server: {}", said.trim_end())
+        })?;
         Ok(Some(server))
     }
 
@@ -206,11 +213,7 @@ impl Server {
 
     fn wait_until_it_listens(&mut self) -> Result<()> {
         let deadline = Instant::now() + START_LIMIT;
-        while let Err(error) = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)) {
-            ensure!(
-                error.kind() == ErrorKind::ConnectionRefused,
-                "cannot reach the server: {error}"
-            );
+        while !self.door.is_open()? {
             self.check()?;
             stop::check()?;
             ensure!(
@@ -224,7 +227,7 @@ impl Server {
     }
 }
 
-fn ours(task: Task<'_>, port: u16) -> Result<Vec<String>> {
+fn ours(task: Task<'_>, door: &Door) -> Result<Vec<OsString>> {
     let mut program = places::release("ninefold");
     if task.unprivileged {
         // The checkout may lie where an ordinary user cannot look.
@@ -234,31 +237,29 @@ fn ours(task: Task<'_>, port: u16) -> Result<Vec<String>> {
         }
         program = copy;
     }
-    let (model, address) = (task.model.name(), format!("127.0.0.1:{port}"));
-    let mut words = vec![program];
-    words.extend(["serve", "--tcp", &address, "--security-model", model].map(PathBuf::from));
+    let mut words: Vec<OsString> = vec![program.into(), "serve".into()];
+    words.extend(door.served());
+    words.extend(["--security-model", task.model.name()].map(OsString::from));
     let user = if task.unprivileged { NOBODY } else { 0 };
-    words.extend(task.kind.arguments(user).into_iter().map(PathBuf::from));
-    words.push(task.export.to_path_buf());
-    Ok(words
-        .iter()
-        .map(|word| word.display().to_string())
-        .collect())
+    words.extend(task.kind.arguments(user).into_iter().map(OsString::from));
+    words.push(task.export.into());
+    Ok(words)
 }
 
-fn command(words: &[String], task: Task<'_>) -> Command {
-    let limit = task
-        .open_files_max
-        .map(|max| format!("--nofile={max}:{max}"));
-    let limited = limit.map(|limit| vec!["prlimit".to_owned(), limit, "--".to_owned()]);
-    let words = [limited.unwrap_or_default(), words.to_vec()].concat();
+fn command(words: &[OsString], task: Task<'_>) -> Command {
+    let mut all = Vec::new();
+    if let Some(max) = task.open_files_max {
+        all.extend(["prlimit".into(), format!("--nofile={max}:{max}").into()]);
+        all.push(OsString::from("--"));
+    }
+    all.extend_from_slice(words);
     if !task.unprivileged {
-        let mut command = Command::new(&words[0]);
-        command.args(&words[1..]);
+        let mut command = Command::new(&all[0]);
+        command.args(&all[1..]);
         return command;
     }
     let mut command = as_nobody();
-    command.arg("--").args(words);
+    command.arg("--").args(all);
     command
 }
 
@@ -270,11 +271,4 @@ pub fn as_nobody() -> Command {
     command.args(["--reuid", &id, "--regid", &id, "--clear-groups"]);
     command.args(["--pdeathsig", "KILL"]);
     command
-}
-
-/// A port nobody listens on now; the server may lose it to another program in between, and then says so.
-fn free_port() -> Result<u16> {
-    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?
-        .local_addr()?
-        .port())
 }

@@ -10,6 +10,8 @@ use super::server::Server;
 use super::server::Task;
 use super::session::Configuration;
 use super::suites::Suite;
+use super::transport::Mount;
+use super::transport::NAME;
 
 /// One for each kind that is needed.
 pub struct Servers(Vec<(Kind, Option<Server>)>);
@@ -33,6 +35,7 @@ impl Servers {
                 model: configuration.model,
                 unprivileged: configuration.unprivileged,
                 open_files_max: configuration.open_files_max,
+                transport: configuration.transport,
                 kind,
             };
             let server = Server::start(&configuration.server, task)?;
@@ -41,25 +44,33 @@ impl Servers {
         Ok(servers)
     }
 
-    /// The mount options for a suite, the transport first: `share.sh` looks for it there.
-    pub fn mount_options(&self, suite: Suite) -> String {
+    /// What a suite mounts.
+    pub fn mount(&self, suite: Suite) -> Mount {
         let kind = suite.server();
         let server = self.0.iter().find(|(other, _)| *other == kind);
         let server = server.and_then(|(_, server)| server.as_ref());
-        let transport = match server {
-            Some(server) => format!("trans=tcp,port={}", server.port),
-            None => "trans=virtio".to_owned(),
-        };
-        let aname = match server {
-            Some(server) if !server.aname.is_empty() => format!(",aname={}", server.aname),
-            _ => String::new(),
+        let mut mount = match server {
+            Some(server) => server.door.mount(),
+            None => Mount::virtio(NAME.to_owned()),
         };
         let access = if kind.is_for_users() {
             "user"
         } else {
             "client"
         };
-        format!("{transport},version=9p2000.L,msize=1048576,posixacl,access={access}{aname}")
+        mount
+            .options
+            .push_str(&format!(",posixacl,access={access}"));
+        if let Some(server) = server.filter(|server| !server.aname.is_empty()) {
+            mount.options.push_str(&format!(",aname={}", server.aname));
+        }
+        mount
+    }
+
+    /// QEMU's arguments for the guest's ways to them.
+    pub fn devices(&self) -> Vec<String> {
+        let servers = self.0.iter().filter_map(|(_, server)| server.as_ref());
+        servers.flat_map(|server| server.door.offered()).collect()
     }
 
     /// An error if one has ended.

@@ -15,6 +15,7 @@ use anyhow::Result;
 use anyhow::bail;
 use tempfile::TempDir;
 
+use super::emulator::Emulator;
 use super::fsdev;
 use super::kernel::Kernel;
 use super::kernel::Series;
@@ -30,6 +31,7 @@ use super::suites;
 use super::suites::Programs;
 use super::suites::Scene;
 use super::suites::Suite;
+use super::transport::Transport;
 use crate::failures;
 use crate::places;
 use crate::process::Running;
@@ -51,6 +53,7 @@ pub struct Configuration {
     pub model: Model,
     pub unprivileged: bool,
     pub server: Choice,
+    pub transport: Transport,
     /// How many files the server may have open; as many as we may if nothing is said.
     pub open_files_max: Option<u32>,
     /// Leave the exported directory behind.
@@ -58,9 +61,13 @@ pub struct Configuration {
 }
 
 impl Configuration {
-    /// Kernel and security model, to tell its output from others'.
+    /// Kernel, security model and an unusual transport, to tell its output from others'.
     pub fn name(&self) -> String {
-        format!("{} {}", self.series.name(), self.model.name())
+        let transport = match self.transport {
+            Transport::Tcp => "",
+            Transport::VhostUser => " vhost-user",
+        };
+        format!("{} {}{transport}", self.series.name(), self.model.name())
     }
 }
 
@@ -73,6 +80,7 @@ pub struct Parts {
 /// Runs `suites` in one configuration.
 pub fn run(configuration: &Configuration, parts: &Parts, suites: &[Suite]) -> Result<Totals> {
     let kernel = Kernel::ready(configuration.series)?;
+    let emulator = configuration.transport.emulator()?;
     let dir = private_directory(configuration)?;
     let export = dir.path().join("export");
     make_export(&export, configuration.unprivileged)?;
@@ -91,7 +99,9 @@ pub fn run(configuration: &Configuration, parts: &Parts, suites: &[Suite]) -> Re
             export: &export,
             model: configuration.model,
             all: server_is_qemu,
+            others: [configuration.transport.machine(), servers.devices()].concat(),
         },
+        emulator,
         scene: Scene {
             agent_port: agent.as_ref().map(|(_, port)| *port),
             model: configuration.model,
@@ -137,12 +147,14 @@ fn possible(configuration: &Configuration, suites: &[Suite]) -> (Vec<Suite>, Tot
     (possible, refused)
 }
 
-/// Which of QEMU's own 9p devices a guest gets.
+/// The devices that a guest gets.
 struct Devices<'a> {
     export: &'a Path,
     model: Model,
     /// QEMU is the server under test
     all: bool,
+    /// QEMU's arguments for those that are not its own 9p devices
+    others: Vec<String>,
 }
 
 impl Devices<'_> {
@@ -154,7 +166,8 @@ impl Devices<'_> {
         if suites.contains(&Suite::Interop) {
             tags.push(fsdev::PEER);
         }
-        fsdev::arguments(self.export, self.model, &tags)
+        let own = fsdev::arguments(self.export, self.model, &tags);
+        [self.others.as_slice(), &own].concat()
     }
 }
 
@@ -162,6 +175,7 @@ struct Session<'a> {
     name: String,
     servers: &'a Servers,
     devices: Devices<'a>,
+    emulator: Emulator,
     scene: Scene,
     totals: Totals,
 }
@@ -170,11 +184,11 @@ impl Session<'_> {
     fn run(&mut self, kernel: &Kernel, parts: &Parts, dir: &Path, suites: &[Suite]) -> Result<()> {
         let mut left = suites.to_vec();
         while !left.is_empty() {
-            let line = |suite: &Suite| suite.plan(&self.servers.mount_options(*suite), &self.scene);
+            let line = |suite: &Suite| suite.plan(&self.servers.mount(*suite), &self.scene);
             let plan: String = left.iter().map(line).collect();
             let payload = parts.programs.pack(&plan)?;
             let devices = self.devices.arguments(&left);
-            let guest = Guest::boot(kernel, &parts.root, &payload, dir, &devices)?;
+            let guest = Guest::boot(&self.emulator, kernel, &parts.root, &payload, dir, &devices)?;
             self.watch(&guest, &mut left)?;
         }
         Ok(())

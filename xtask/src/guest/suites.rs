@@ -13,6 +13,7 @@ use super::server;
 use super::server::Kind;
 use super::server::Model;
 use super::tools;
+use super::transport::Mount;
 use crate::places;
 use crate::totals::Totals;
 
@@ -51,6 +52,8 @@ pub enum Suite {
     Squash,
     /// git, sqlite, rsync, tar and dpkg at work
     Apps,
+    /// Ways to a server beyond those that Linux's client has of its own
+    Transports,
     /// The public POSIX file system test suite
     Pjdfstest,
     /// The public file system exerciser
@@ -77,6 +80,7 @@ impl Suite {
             Self::Users => "users",
             Self::Squash => "squash",
             Self::Apps => "apps",
+            Self::Transports => "transports",
             Self::Pjdfstest => "pjdfstest",
             Self::Fsx => "fsx",
         }
@@ -107,8 +111,8 @@ impl Suite {
         }
     }
 
-    /// Its line in the guest's plan: name, limit, cache mode, mount options, command.
-    pub fn plan(self, options: &str, scene: &Scene) -> String {
+    /// Its line in the guest's plan: name, limit, cache mode, source and options of the mount, command.
+    pub fn plan(self, mount: &Mount, scene: &Scene) -> String {
         let (name, limit) = (self.name(), self.limit());
         let command = match self {
             Self::Pjdfstest => "pjdfstest.sh".to_owned(),
@@ -119,7 +123,7 @@ impl Suite {
         };
         // sqlite maps its journal index for writing, which Linux refuses without a cache.
         let cache = if self == Self::Apps { "mmap" } else { "none" };
-        format!("{name} {limit} {cache} {options} {command}\n")
+        format!("{name} {limit} {cache} {mount} {command}\n")
     }
 
     /// What its output and exit status amount to.
@@ -184,6 +188,10 @@ impl Programs {
         if suites.iter().any(|suite| suite.is_own()) {
             packages.push("ninefold-guest-tests");
             files.push(("ninefold-suite", places::release("ninefold-suite")));
+        }
+        if suites.contains(&Suite::Transports) {
+            packages.push("ninefold-cli");
+            files.push(("ninefold", places::release("ninefold")));
         }
         tools::build(&packages)?;
         if suites.contains(&Suite::Pjdfstest) {

@@ -12,6 +12,7 @@ mod lifetime;
 mod locks;
 mod names;
 mod readdir;
+mod transports;
 mod users;
 mod xattr;
 
@@ -19,7 +20,7 @@ use crate::row::Row;
 
 type Rows = fn() -> Vec<Row>;
 
-const SUITES: [(&str, Rows); 16] = [
+const SUITES: [(&str, Rows); 17] = [
     ("lifetime", lifetime::rows),
     ("locks", locks::rows),
     ("hostlocks", hostlocks::rows),
@@ -36,6 +37,7 @@ const SUITES: [(&str, Rows); 16] = [
     ("users", users::users),
     ("squash", users::squashed),
     ("apps", apps::rows),
+    ("transports", transports::rows),
 ];
 
 /// The names of all suites there are.

@@ -15,8 +15,10 @@ use crate::files;
 
 /// The variable that holds the mount options of the suite, for 9P2000.L.
 const OPTIONS: &str = "SHARE_OPTIONS";
-/// The host as a guest sees it.
-const HOST: &str = "10.0.2.2";
+/// The variable that holds what to mount. `%` stands for a device of one's own.
+const SOURCE: &str = "SHARE_SOURCE";
+/// The device that is for further mounts.
+const DEVICE: &str = "mmap";
 
 /// The row's directory, as a client of another dialect sees it. On a local file system it is the
 /// directory itself.
@@ -97,8 +99,11 @@ fn options(dialect: Dialect) -> Result<String> {
 }
 
 fn mount(options: &str, point: &Path) -> Result<()> {
+    let source = std::env::var(SOURCE).context(SOURCE)?;
+    let source = source.replace('%', DEVICE);
     let mut command = Command::new("mount");
-    command.args(["-t", "9p", "-o", options, HOST]).arg(point);
+    command.args(["-t", "9p", "-o", options, &source]);
+    command.arg(point);
     let out = command.output().context("mount")?;
     ensure!(
         out.status.success(),
