@@ -26,8 +26,8 @@ impl Handed {
         let activated = sd_notify::listen_fds()
             .context("cannot use the sockets of systemd (LISTEN_FDS, LISTEN_PID)")?;
         for number in activated {
-            // One that is named as well is not two.
-            if !flags.fd.contains(&number) {
+            // One that is named as well is not two; nor is one that is standard input too.
+            if !flags.stdio && !flags.fd.contains(&number) {
                 descriptors.push(take(format!("LISTEN_FDS, descriptor {number}"), number)?);
             }
         }

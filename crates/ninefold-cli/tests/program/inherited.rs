@@ -213,6 +213,23 @@ fn a_socket_as_standard_input_and_output_is_a_client() {
     ends_well(server);
 }
 
+/// systemd may give a socket in both ways; it is one client nevertheless.
+#[test]
+fn standard_input_is_not_a_socket_of_systemd_too() {
+    let dir = folder();
+    let (ours, theirs) = pair();
+    let activate = "exec 3<&0; LISTEN_PID=$$ LISTEN_FDS=1 exec \"$0\" \"$@\"";
+    let server = by_shell(activate)
+        .arg("--stdio")
+        .arg(dir.path())
+        .stdout(theirs.try_clone().expect("a descriptor"))
+        .stdin(theirs)
+        .spawn()
+        .expect("the server starts");
+    look(ours);
+    ends_well(server);
+}
+
 /// With a reply that is larger than a pipe, and nothing on standard output that is not one: the
 /// note about the mount tag must not be.
 #[test]

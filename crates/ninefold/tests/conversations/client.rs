@@ -172,7 +172,7 @@ impl Client {
         ninefold::act_as_server().expect("the way back");
         match served {
             Served::Reply(len) | Served::Placed(len) => {
-                self.wire.finish(ticket, &self.reply[..len])
+                self.wire.finish(ticket, &self.reply[..len]);
             }
             Served::Dropped => self.wire.finish(ticket, &[]),
             Served::Later => {}
