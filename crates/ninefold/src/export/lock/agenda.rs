@@ -1,5 +1,5 @@
-//! When which file's waiters have to be looked at. A file is in it once at most, and only while
-//! somebody waits there.
+//! When which file's waiters have to be looked at. A file is in it once, while somebody waits there, and
+//! once more when it was busy at its time.
 
 use std::collections::BTreeSet;
 use std::sync::Mutex;
