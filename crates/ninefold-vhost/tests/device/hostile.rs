@@ -3,6 +3,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
+use std::time::Instant;
 
 use ninefold_wire::{Data, Dialect, Reply, Request};
 use vm_memory::{Bytes, GuestAddress};
@@ -359,7 +360,12 @@ fn a_used_index_that_the_guest_writes_changes_nothing() {
     vm.mount();
     vm.put(BASE + 0x1_0000, &[0xff; 4]);
     let (head, into) = vm.send(&STATFS);
-    // The device knows where it is: the next entry is the right one.
+    // The device knows where it is: the next entry is the right one, once it has written its index.
+    let until = Instant::now() + LIMIT;
+    while vm.get(BASE + 0x1_0002, 2) == [0xff; 2] {
+        assert!(Instant::now() < until, "expected a reply");
+        thread::yield_now();
+    }
     let (used, len) = vm.wait_used();
     assert_eq!(used, head);
     assert_eq!(vm.get(into, len as usize)[4], 9);
