@@ -2,13 +2,12 @@
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use ninefold_wire::Reply;
 use rustix::event::epoll::{self, EventData, EventFlags};
 
-use super::replies::Replies;
 use super::{Lane, MessageQueue};
 use crate::crew::{Connection, Shared};
 use crate::export::Export;
@@ -16,6 +15,8 @@ use crate::locked;
 
 /// How long the ends of requests are waited for that have been given up.
 const GIVE_UP: Duration = Duration::from_secs(5);
+/// How often it is looked for requests that have begun to wait since the queue was stopped.
+const LOOK: Duration = Duration::from_millis(10);
 
 /// A queue that a crew serves, with the session of its client. Dropping it ends the session.
 pub struct QueueLink {
@@ -59,18 +60,14 @@ impl QueueLink {
     }
 
     /// Takes no more requests, and waits until those that were taken have been given back. Who waits
-    /// for a lock is told that it is taken, and will ask again. What is not done after `patience` is given up, and with it the session: then the answer is false, and
-    /// this link is good for nothing more.
+    /// for a lock is told that it is taken, and will ask again. What is not done after `patience` is
+    /// given up, and with it the session: then the answer is false, and this link is good for nothing
+    /// more.
     pub fn stop(&self, patience: Duration) -> bool {
         let lane = &self.lane;
         self.unwatch(locked(&self.kick).take());
-        let mut replies = locked(&lane.replies);
-        replies.stop_taking();
-        drop(replies);
-        lane.end_lock_waits();
-        let replies = self.wait_for_quiet(locked(&lane.replies), patience);
-        let done = replies.is_empty();
-        drop(replies);
+        locked(&lane.replies).stop_taking();
+        let done = self.wait_for_quiet(patience);
         lane.tell();
         if !done {
             lane.end();
@@ -79,21 +76,18 @@ impl QueueLink {
         done && !lane.closed.load(Ordering::SeqCst)
     }
 
-    fn wait_for_quiet<'l>(
-        &self,
-        mut replies: MutexGuard<'l, Replies>,
-        patience: Duration,
-    ) -> MutexGuard<'l, Replies> {
+    fn wait_for_quiet(&self, patience: Duration) -> bool {
         let until = Instant::now() + patience;
-        while !replies.is_empty() && !self.lane.is_over() {
+        loop {
+            // Again and again: a request that was taken before may begin to wait now.
+            self.lane.end_lock_waits();
+            let replies = locked(&self.lane.replies);
             let left = until.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                break;
+            if replies.is_empty() || left.is_zero() || self.lane.is_over() {
+                return replies.is_empty();
             }
-            let waited = self.lane.quiet.wait_timeout(replies, left);
-            replies = waited.unwrap_or_else(PoisonError::into_inner).0;
+            drop(self.lane.quiet.wait_timeout(replies, left.min(LOOK)));
         }
-        replies
     }
 
     /// What has been given up may still be at the client's memory for a moment.
