@@ -1,0 +1,235 @@
+//! An object's metadata, wherever that is at the moment: found, read, changed, begun.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+
+use rustix::fs::{FileType, Mode, OFlags};
+use rustix::io::Errno;
+
+use super::{MappedFile, hidden};
+use crate::export::budget::Descriptor;
+use crate::export::ownership::attributes::Attributes;
+use crate::export::ownership::{At, host, placeholder};
+use crate::export::{Export, Node};
+use crate::sys::{self, Result, Stat};
+
+/// How often others may be quicker while metadata is made.
+const ATTEMPTS: usize = 16;
+
+impl MappedFile {
+    /// The metadata of an object, wherever it is now.
+    pub(super) fn metadata(
+        &self,
+        export: &Export,
+        node: &Arc<Node>,
+    ) -> Result<Option<Arc<Descriptor>>> {
+        if let Some(known) = node.metadata()? {
+            return Ok(Some(known));
+        }
+        let found = if node.id() == export.root().id() {
+            hidden::find_root(node)?
+        } else {
+            match export.locate(node) {
+                Err(Errno::NOENT) => return node.last_metadata(),
+                Err(errno) => return Err(errno),
+                Ok(place) => {
+                    let _steady = self.entries.look(place.parent().id());
+                    // Moved since: looked for once more with the next question.
+                    if place.names(node)? {
+                        hidden::find((place.parent(), place.name()?))?
+                    } else {
+                        None
+                    }
+                }
+            }
+        };
+        Ok(found.map(|fd| keep(node, fd)))
+    }
+
+    pub(super) fn kept(&self, metadata: &Descriptor, node: &Arc<Node>) -> Result<Attributes> {
+        let _steady = self.objects.look(node.id());
+        hidden::read(metadata.as_fd())
+    }
+
+    pub(super) fn overlay(
+        &self,
+        metadata: Option<&Descriptor>,
+        node: &Arc<Node>,
+        stat: &mut Stat,
+    ) -> Result<()> {
+        if let Some(metadata) = metadata {
+            self.kept(metadata, node)?.overlay(stat);
+        }
+        if node.is_dir() && stat.nlink > 2 && hidden::has_dir(node)? {
+            stat.nlink -= 1;
+        }
+        Ok(())
+    }
+
+    pub(super) fn change(
+        &self,
+        export: &Export,
+        node: &Arc<Node>,
+        edit: impl Fn(&Stat) -> Attributes,
+    ) -> Result<()> {
+        self.set_ids.note(self.store(export, node, edit)?);
+        // The object itself has not changed: its ctime has to.
+        // Of a file of the host's own that is not the server's, it stays.
+        let _ = host::touch(node);
+        Ok(())
+    }
+
+    /// Writes the metadata, wherever it is or belongs; returns all of it.
+    fn store(
+        &self,
+        export: &Export,
+        node: &Arc<Node>,
+        edit: impl Fn(&Stat) -> Attributes,
+    ) -> Result<Attributes> {
+        for _ in 0..ATTEMPTS {
+            if let Some(metadata) = self.metadata(export, node)? {
+                if is_lost(export, node, &metadata)? {
+                    node.forget_metadata(&metadata);
+                    continue;
+                }
+                if is_anothers(node, &metadata)? {
+                    let own = hidden::nameless(self.kept(&metadata, node)?)?;
+                    node.forget_metadata(&metadata);
+                    keep(node, own);
+                    continue;
+                }
+                return self.rewrite(node, &metadata, edit);
+            }
+            let new = edit(&sys::stat(node.fd()?.as_fd())?);
+            if self.begin(export, node, new)? {
+                return Ok(new);
+            }
+        }
+        Err(Errno::BUSY)
+    }
+
+    /// The metadata of an object that is about to get one more name. Where it had none it gets
+    /// some, if that can be: a change by one name has to be seen by the other.
+    pub(super) fn metadata_to_share(
+        &self,
+        export: &Export,
+        node: &Arc<Node>,
+    ) -> Result<Option<Arc<Descriptor>>> {
+        let known = self.metadata(export, node)?;
+        if known.is_some() {
+            return Ok(known);
+        }
+        match self.begin(
+            export,
+            node,
+            hidden::of_host(&sys::stat(node.fd()?.as_fd())?),
+        ) {
+            Ok(_) => self.metadata(export, node),
+            // A directory of the host's own, in which this server may not write.
+            Err(_) => Ok(None),
+        }
+    }
+
+    fn rewrite(
+        &self,
+        node: &Arc<Node>,
+        metadata: &Descriptor,
+        edit: impl Fn(&Stat) -> Attributes,
+    ) -> Result<Attributes> {
+        let _changing = self.objects.change(node.id());
+        let mut stat = sys::stat(node.fd()?.as_fd())?;
+        let old = hidden::read(metadata.as_fd())?;
+        old.overlay(&mut stat);
+        let new = edit(&stat).or(old);
+        hidden::rewrite(metadata.as_fd(), new)?;
+        Ok(new)
+    }
+
+    /// Makes the metadata of an object that has none. False when somebody made it, or moved the
+    /// object, meanwhile.
+    fn begin(&self, export: &Export, node: &Arc<Node>, new: Attributes) -> Result<bool> {
+        if node.id() == export.root().id() {
+            let _changing = self.entries.change(node.id());
+            if hidden::find_root(node)?.is_some() {
+                return Ok(false);
+            }
+            keep(node, hidden::Slot::of_root(node)?.write_first(new)?);
+            return Ok(true);
+        }
+        let place = match export.locate(node) {
+            Ok(place) => place,
+            Err(Errno::NOENT) => {
+                keep(node, hidden::nameless(new)?);
+                return Ok(true);
+            }
+            Err(errno) => return Err(errno),
+        };
+        let at = (place.parent(), place.name()?);
+        let _changing = self.entries.change(at.0.id());
+        if !place.names(node)? || hidden::find(at)?.is_some() {
+            return Ok(false);
+        }
+        keep(node, hidden::Slot::make(at)?.write_first(new)?);
+        Ok(true)
+    }
+
+    /// Keeps the attributes of an object just made, or takes the object away again.
+    pub(super) fn complete_new(&self, at: At<'_>, new: Attributes) -> Result<(OwnedFd, Stat)> {
+        let kept = hidden::Slot::make(at).and_then(|slot| slot.write_new(new));
+        let done = kept.and_then(|metadata| {
+            let mut stat = sys::stat_entry(at.0.fd()?.as_fd(), at.1)?;
+            self.let_owner_in(at, &stat);
+            new.overlay(&mut stat);
+            Ok((metadata, stat))
+        });
+        if done.is_err() {
+            placeholder::take_back(at, new);
+            let _ = hidden::remove(at);
+        }
+        done
+    }
+
+    /// The client's ACLs are the host's: what a directory hands down may keep the owner out, who is
+    /// this server. Where that cannot be mended, the object is what the host made it.
+    fn let_owner_in(&self, at: At<'_>, stat: &Stat) {
+        let mode = match stat.file_type() {
+            FileType::Directory => self.modes.dir,
+            _ => self.modes.file,
+        };
+        let missing = mode & 0o700 & !stat.mode;
+        if missing == 0 {
+            return;
+        }
+        let mended = (at.0.fd())
+            .and_then(|dir| sys::open_entry(dir.as_fd(), at.1, OFlags::PATH, Mode::empty()))
+            .and_then(|fd| sys::chmod(fd.as_fd(), host::permissions(stat.mode | missing)));
+        if let Err(errno) = mended {
+            tracing::debug!(%errno, "an object that its owner may not open");
+        }
+    }
+}
+
+/// Has the node hold its object's metadata file. It is what the security model costs in descriptors, so
+/// that it counts, but is not refused.
+pub(super) fn keep(node: &Node, metadata: OwnedFd) -> Arc<Descriptor> {
+    node.keep_metadata(Descriptor::of_house(metadata, node.keeper()))
+}
+
+/// Whether the host has removed or replaced the metadata file of an object that still has a name.
+fn is_lost(export: &Export, node: &Arc<Node>, metadata: &Descriptor) -> Result<bool> {
+    if sys::stat(metadata.as_fd())?.nlink > 0 {
+        return Ok(false);
+    }
+    match export.locate(node) {
+        Err(Errno::NOENT) => Ok(false),
+        // The root always has one.
+        Ok(_) | Err(Errno::BUSY) => Ok(true),
+        Err(errno) => Err(errno),
+    }
+}
+
+/// Whether an object has lost its name and its metadata file has one still: the host, which removes
+/// the one without the other, may have given the name to another object.
+fn is_anothers(node: &Arc<Node>, metadata: &Descriptor) -> Result<bool> {
+    Ok(sys::stat(node.fd()?.as_fd())?.nlink == 0 && sys::stat(metadata.as_fd())?.nlink > 0)
+}
