@@ -92,8 +92,10 @@ fn directories(ctx: &Ctx) -> Result<()> {
         let name = format!("in-{number}");
         rustix::fs::mkdirat(fd, &name, files::mode(0o755)).with_context(|| name.clone())?;
     }
-    for (number, fd) in fds.iter().enumerate().rev() {
-        let names = files::list_fd(fd).with_context(|| format!("list {number}"))?;
+    // Closed one after the other: the client keeps a buffer as long as a message for each that was listed.
+    while let Some(fd) = fds.pop() {
+        let number = fds.len();
+        let names = files::list_fd(&fd).with_context(|| format!("list {number}"))?;
         same("names", names, vec![format!("in-{number}").into_bytes()])?;
     }
     Ok(())
