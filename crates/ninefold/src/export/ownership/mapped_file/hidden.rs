@@ -16,7 +16,7 @@ use super::super::At;
 use super::super::attributes::Attributes;
 use super::text;
 use crate::export::Node;
-use crate::sys::{self, Result, Stat, XattrTarget};
+use crate::sys::{self, Result, Stat, XattrTarget, identity};
 
 /// The hidden directory.
 const DIR: &[u8] = b".virtfs_metadata";
@@ -207,10 +207,11 @@ impl<'a> Slot<'a> {
 }
 
 /// Takes from a hidden directory the ACL that its directory has handed down, if that keeps the owner
-/// out: who would be kept out of the metadata is this server.
+/// out: who would be kept out of the metadata is this server. One that no mode keeps out leaves it as
+/// QEMU does.
 fn own(dir: BorrowedFd<'_>) -> Result<()> {
     let owners = DIR_MODE.bits();
-    if sys::stat(dir)?.mode & owners == owners {
+    if sys::stat(dir)?.mode & owners == owners || identity::overrides_modes() {
         return Ok(());
     }
     // There is none left to hand down, at worst.

@@ -11,7 +11,7 @@ use crate::export::budget::Descriptor;
 use crate::export::ownership::attributes::Attributes;
 use crate::export::ownership::{At, host, placeholder};
 use crate::export::{Export, Node};
-use crate::sys::{self, Result, Stat};
+use crate::sys::{self, Result, Stat, identity};
 
 /// How often others may be quicker while metadata is made.
 const ATTEMPTS: usize = 16;
@@ -190,14 +190,15 @@ impl MappedFile {
     }
 
     /// The client's ACLs are the host's: what a directory hands down may keep the owner out, who is
-    /// this server. Where that cannot be mended, the object is what the host made it.
+    /// this server. Where that cannot be mended, or no mode keeps the server out, the object is what
+    /// the host made it.
     fn let_owner_in(&self, at: At<'_>, stat: &Stat) {
         let mode = match stat.file_type() {
             FileType::Directory => self.modes.dir,
             _ => self.modes.file,
         };
         let missing = mode & 0o700 & !stat.mode;
-        if missing == 0 {
+        if missing == 0 || identity::overrides_modes() {
             return;
         }
         let mended = (at.0.fd())
