@@ -42,7 +42,7 @@ pub enum Event {
 
 /// A running guest; dropping it ends it.
 pub struct Guest {
-    _running: Running,
+    running: Running,
     lines: Receiver<String>,
 }
 
@@ -64,10 +64,12 @@ impl Guest {
         let mut command = command(emulator, kernel, root, &place);
         command.args(devices);
         let (running, lines) = Running::start_lines("qemu", &command)?;
-        Ok(Self {
-            _running: running,
-            lines,
-        })
+        Ok(Self { running, lines })
+    }
+
+    /// QEMU's process id.
+    pub fn id(&self) -> u32 {
+        self.running.id()
     }
 
     /// The next event, or nothing if there is none until `deadline`.

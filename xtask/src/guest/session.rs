@@ -7,6 +7,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::fs::chown;
 use std::path::Path;
 use std::path::PathBuf;
+use std::process::Command;
 use std::time::Duration;
 use std::time::Instant;
 
@@ -89,7 +90,7 @@ pub fn run(configuration: &Configuration, parts: &Parts, suites: &[Suite]) -> Re
     let agent = suites
         .iter()
         .any(|suite| suite.is_own())
-        .then(|| start_agent(&export, configuration.unprivileged))
+        .then(|| start_agent(&suites::agent(&export, configuration.unprivileged)))
         .transpose()?;
     let server_is_qemu = matches!(configuration.server, Choice::Qemu);
     let mut session = Session {
@@ -196,7 +197,7 @@ impl Session<'_> {
 
     /// Follows one guest until it has no suite left or is lost.
     fn watch(&mut self, guest: &Guest, left: &mut Vec<Suite>) -> Result<()> {
-        self.wait_for_boot(guest)?;
+        wait_for_boot(&self.name, guest)?;
         while let Some(&suite) = left.first() {
             let survived = self.watch_suite(guest, suite)?;
             left.remove(0);
@@ -205,26 +206,6 @@ impl Session<'_> {
             }
         }
         Ok(())
-    }
-
-    fn wait_for_boot(&self, guest: &Guest) -> Result<()> {
-        let started = Instant::now();
-        loop {
-            match guest.next(started + BOOT_LIMIT)? {
-                Some(Event::Ready(release)) => {
-                    println!(
-                        "[{}] Linux {release} is up after {:.1} s",
-                        self.name,
-                        started.elapsed().as_secs_f32()
-                    );
-                    return Ok(());
-                }
-                Some(Event::Line(line)) => println!("[{} boot] {line}", self.name),
-                Some(Event::Begin(_) | Event::End(..)) => {}
-                Some(Event::Gone) => bail!("the guest ended while it booted"),
-                None => bail!("the guest was not up within {} s", BOOT_LIMIT.as_secs()),
-            }
-        }
     }
 
     /// Counts one suite; says whether the guest is still good for another.
@@ -260,13 +241,34 @@ impl Session<'_> {
     }
 }
 
+/// Waits until a guest is up, and says its kernel's release.
+pub fn wait_for_boot(name: &str, guest: &Guest) -> Result<String> {
+    let started = Instant::now();
+    loop {
+        match guest.next(started + BOOT_LIMIT)? {
+            Some(Event::Ready(release)) => {
+                println!(
+                    "[{name}] Linux {release} is up after {:.1} s",
+                    started.elapsed().as_secs_f32()
+                );
+                return Ok(release);
+            }
+            Some(Event::Line(line)) => println!("[{name} boot] {line}"),
+            Some(Event::Begin(_) | Event::End(..)) => {}
+            Some(Event::Gone) => bail!("the guest ended while it booted"),
+            None => bail!("the guest was not up within {} s", BOOT_LIMIT.as_secs()),
+        }
+    }
+}
+
 fn lost(suite: &str, what: &str) -> i32 {
     failures::fail(&format!("{what} during {suite}"));
     -1
 }
 
-fn start_agent(export: &Path, unprivileged: bool) -> Result<(Running, u16)> {
-    let (mut running, lines) = Running::start_lines("agent", &suites::agent(export, unprivileged))?;
+/// Starts the host's agent, which says its port.
+pub fn start_agent(agent: &Command) -> Result<(Running, u16)> {
+    let (mut running, lines) = Running::start_lines("agent", agent)?;
     let first = lines
         .recv_timeout(Duration::from_secs(10))
         .context("the host agent said nothing")?;

@@ -201,8 +201,6 @@ impl Programs {
             files.push(("fsx", tools::FSX.ready()?));
         }
         for name in [
-            "init.sh",
-            "share.sh",
             "fsx.sh",
             "interop.sh",
             "coherence.sh",
@@ -213,7 +211,22 @@ impl Programs {
         ] {
             files.push((name, places::recipe().join(name)));
         }
-        Ok(Self { files })
+        Ok(Self::with(files))
+    }
+
+    /// Builds what the benchmark needs.
+    pub fn bench() -> Result<Self> {
+        tools::build(&["ninefold-cli", "ninefold-guest-tests"])?;
+        let program = "ninefold-guest-bench";
+        Ok(Self::with(vec![(program, places::release(program))]))
+    }
+
+    /// Those, and what runs them.
+    fn with(mut files: Vec<(&'static str, PathBuf)>) -> Self {
+        for name in ["init.sh", "share.sh"] {
+            files.push((name, places::recipe().join(name)));
+        }
+        Self { files }
     }
 
     /// Packs them and the plan as the guest's payload.
