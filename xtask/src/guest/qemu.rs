@@ -22,6 +22,8 @@ use crate::stop;
 const MARK: &str = "@@ninefold ";
 /// `quiet` and a panic that ends QEMU at once; the rest only makes an emulated boot shorter.
 const KERNEL_ARGUMENTS: &str = "console=ttyS0 quiet loglevel=4 panic=-1 mitigations=off nokaslr audit=0 apparmor=0 random.trust_cpu=on tsc=reliable";
+/// Has a guest that reboots do so, which otherwise ends QEMU.
+pub const REBOOTING: [&str; 2] = ["-action", "reboot=reset"];
 /// Mebibytes.
 pub const MEMORY: &str = "1280";
 

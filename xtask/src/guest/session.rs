@@ -21,6 +21,7 @@ use super::fsdev;
 use super::kernel::Kernel;
 use super::kernel::Series;
 use super::private;
+use super::qemu;
 use super::qemu::Event;
 use super::qemu::Guest;
 use super::server;
@@ -168,7 +169,11 @@ impl Devices<'_> {
             tags.push(fsdev::PEER);
         }
         let own = fsdev::arguments(self.export, self.model, &tags);
-        [self.others.as_slice(), &own].concat()
+        let mut all = [self.others.as_slice(), &own].concat();
+        if suites.iter().any(|suite| suite.reboots()) {
+            all.extend(qemu::REBOOTING.map(str::to_owned));
+        }
+        all
     }
 }
 
@@ -185,12 +190,14 @@ impl Session<'_> {
     fn run(&mut self, kernel: &Kernel, parts: &Parts, dir: &Path, suites: &[Suite]) -> Result<()> {
         let mut left = suites.to_vec();
         while !left.is_empty() {
+            let mut later = left.split_off(together(&left));
             let line = |suite: &Suite| suite.plan(&self.servers.mount(*suite), &self.scene);
             let plan: String = left.iter().map(line).collect();
             let payload = parts.programs.pack(&plan)?;
             let devices = self.devices.arguments(&left);
             let guest = Guest::boot(&self.emulator, kernel, &parts.root, &payload, dir, &devices)?;
             self.watch(&guest, &mut left)?;
+            left.append(&mut later);
         }
         Ok(())
     }
@@ -261,6 +268,15 @@ pub fn wait_for_boot(name: &str, guest: &Guest) -> Result<String> {
     }
 }
 
+/// How many of the next suites can share a guest.
+fn together(suites: &[Suite]) -> usize {
+    match suites.iter().position(|suite| suite.reboots()) {
+        Some(0) => 1,
+        Some(before) => before,
+        None => suites.len(),
+    }
+}
+
 fn lost(suite: &str, what: &str) -> i32 {
     failures::fail(&format!("{what} during {suite}"));
     -1
@@ -316,4 +332,17 @@ fn make_export(export: &Path, unprivileged: bool) -> Result<()> {
         chown(export, Some(server::NOBODY), Some(server::NOBODY))?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_suite_that_reboots_is_alone() {
+        use Suite::{Apps, Locks, Reboots};
+        assert_eq!(together(&[Locks, Apps]), 2);
+        assert_eq!(together(&[Locks, Apps, Reboots, Locks]), 2);
+        assert_eq!(together(&[Reboots, Locks]), 1);
+    }
 }

@@ -34,8 +34,8 @@ pub const QEMU: &str = "qemu";
 pub const TCP: &str = "tcp";
 
 /// As the works of `ninefold-guest-bench` expect them.
-const FILE_BYTES: u64 = 32 << 20;
-const PAGE: u64 = 4096;
+const FILE_PAGES: u64 = 8192;
+const PAGE: usize = 4096;
 const TREE: [u32; 2] = [100, 100];
 
 /// All that stands ready for the guest.
@@ -154,9 +154,9 @@ fn start(dir: &Path, name: &str, transport: Transport) -> Result<Server> {
 fn fill(share: &Path) -> Result<()> {
     fs::create_dir_all(share)?;
     let mut data = BufWriter::new(File::create(share.join("data"))?);
-    for offset in (0..FILE_BYTES).step_by(usize::try_from(PAGE)?) {
-        let mut page = [0x5A; PAGE as usize];
-        page[..8].copy_from_slice(&offset.to_le_bytes());
+    for number in 0..FILE_PAGES {
+        let mut page = [0x5A; PAGE];
+        page[..8].copy_from_slice(&(number * PAGE as u64).to_le_bytes());
         data.write_all(&page)?;
     }
     data.flush()?;
