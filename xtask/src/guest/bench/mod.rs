@@ -9,6 +9,7 @@ mod stage;
 
 use std::fs;
 use std::path::PathBuf;
+use std::thread;
 use std::time::Duration;
 use std::time::Instant;
 
@@ -71,11 +72,20 @@ pub fn run(options: &Options) -> Result<Totals> {
     let samples = watch(&guest)?;
     stage.check()?;
     samples.ensure_whole(options.rounds)?;
-    keep(&samples, &format!("{release}, {}", emulator.version()?))?;
+    keep(&samples, &machine(&release, &emulator, options.rounds)?)?;
     Ok(Totals {
         passed: samples.works().len() as u64,
         ..Totals::default()
     })
+}
+
+/// What was measured on, in one line.
+fn machine(release: &str, emulator: &Emulator, rounds: u32) -> Result<String> {
+    let processors = thread::available_parallelism()?;
+    let emulator = emulator.version()?;
+    Ok(format!(
+        "Linux {release} as the guest, {emulator} without KVM, {processors} processors on the host, {rounds} rounds"
+    ))
 }
 
 /// Reads what the guest has to say.

@@ -20,7 +20,7 @@ type Figure = fn(&Sample) -> f64;
 
 /// The tables, for people.
 pub fn markdown(samples: &Samples, machine: &str) -> Result<String> {
-    let mut text = format!("Guest: Linux {machine}.\n");
+    let mut text = format!("{machine}.\n");
     text.push_str("\nProcessor seconds of the serving side on the host (server + QEMU without the guest's processor):\n\n");
     text.push_str(&table(samples, Sample::serving, parts)?);
     text.push_str("\nSeconds in the guest:\n\n");
@@ -110,4 +110,42 @@ fn work(work: &Work) -> serde_json::Value {
     });
     let shares: serde_json::Map<_, _> = shares.collect();
     json!({ "name": work.name, "what": work.what, "shares": shares })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn samples(rounds: usize) -> Samples {
+        let mut samples = Samples::default();
+        samples.take("work find\tfind many").unwrap();
+        for round in 1..=rounds {
+            for (share, milliseconds) in [(VHOST, 500), (QEMU, 1000), (TCP, 3000)] {
+                let cost = milliseconds * round * 1_000_000;
+                let line = format!(
+                    "sample find {share} {round} {cost} qemu={cost}:0 vhost={cost}:0 tcp={cost}:0"
+                );
+                samples.take(&line).unwrap();
+            }
+        }
+        samples
+    }
+
+    #[test]
+    fn medians_and_what_they_are_to_qemus() {
+        let text = markdown(&samples(3), "here").unwrap();
+        let times = "| find many | 2.00 (1.00..3.00) | 1.00 (0.50..1.50) | 0.50 | 6.00 (3.00..9.00) | 3.00 |";
+        assert!(text.contains(times), "{text}");
+        let costs = "| 2.00 (1.00..3.00) = 1.00 + 1.00 | 1.00 |";
+        assert!(text.contains(costs), "{text}");
+        assert!(markdown(&samples(2), "here").unwrap().contains("| 1.50 ("));
+    }
+
+    #[test]
+    fn programs_get_every_sample() {
+        let value: serde_json::Value = serde_json::from_str(&json(&samples(3), "here")).unwrap();
+        let shares = &value["works"][0]["shares"];
+        assert_eq!(shares["tcp"].as_array().unwrap().len(), 3);
+        assert_eq!(shares["vhost"][1]["elapsed"], 1.0);
+    }
 }
