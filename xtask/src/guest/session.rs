@@ -218,14 +218,13 @@ impl Session<'_> {
     /// Counts one suite; says whether the guest is still good for another.
     fn watch_suite(&mut self, guest: &Guest, suite: Suite) -> Result<bool> {
         let name = suite.name();
-        let mut started = Instant::now();
+        let started = Instant::now();
         let mut deadline = started + PAUSE_LIMIT;
         let mut output = Vec::new();
         let (exit, survived) = loop {
             match guest.next(deadline)? {
                 Some(Event::Begin(_)) => {
-                    started = Instant::now();
-                    deadline = started + Duration::from_secs(suite.limit()) + GRACE;
+                    deadline = Instant::now() + Duration::from_secs(suite.limit()) + GRACE;
                 }
                 Some(Event::End(_, exit)) => break (exit, true),
                 Some(Event::Line(line)) => {
