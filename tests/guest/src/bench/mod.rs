@@ -30,6 +30,9 @@ struct Options {
     /// How often everything is measured
     #[arg(long, value_name = "COUNT", default_value_t = 3)]
     rounds: u32,
+    /// How often the shortest works are done for one measurement
+    #[arg(long, value_name = "COUNT", default_value_t = 1)]
+    repeats: u32,
     /// A share: its name, which is that of a directory in it too, and what mount(8) needs
     #[arg(long = "share", value_name = "NAME,SOURCE,OPTIONS", value_parser = Share::parse)]
     shares: Vec<Share>,
@@ -66,37 +69,36 @@ fn measure(options: &Options) -> Result<()> {
     works.retain(|work| work.name.contains(&options.only));
     ensure!(!works.is_empty(), "expected a work's name");
     for work in &works {
-        println!("work {}\t{}", work.name, work.what);
+        let repeats = if work.repeats { options.repeats } else { 1 };
+        let times = match repeats {
+            1 => String::new(),
+            repeats => format!(", {repeats} times"),
+        };
+        println!("work {}\t{}{times}", work.name, work.what);
         for round in 1..=options.rounds {
             for share in &options.shares {
-                sample(&host, work, share, round)
-                    .with_context(|| format!("{} on {}", work.name, share.name))?;
+                let sample = sample(&host, work, repeats, share);
+                let sample = sample.with_context(|| format!("{} on {}", work.name, share.name))?;
+                println!("sample {} {} {round} {sample}", work.name, share.name);
             }
         }
     }
     Ok(())
 }
 
-/// A fresh mount, so that the guest's kernel knows nothing of earlier rounds.
-fn sample(host: &Host, work: &Work, share: &Share, round: u32) -> Result<()> {
+/// Nanoseconds in the guest, and what processes have cost. On a fresh mount, so that the guest's kernel knows nothing of earlier rounds.
+fn sample(host: &Host, work: &Work, repeats: u32, share: &Share) -> Result<String> {
     let mounted = share.mount(work.cache)?;
     let place = mounted.directory();
     (work.prepare)(&place).context("prepare")?;
     let before = Costs::ask(host)?;
     let start = Instant::now();
-    (work.run)(&place)?;
+    (0..repeats).try_for_each(|_| (work.run)(&place))?;
     let elapsed = start.elapsed();
     let after = Costs::ask(host)?;
     (work.clear)(&place).context("clear")?;
     mounted.unmount()?;
-    println!(
-        "sample {} {} {round} {} {}",
-        work.name,
-        share.name,
-        elapsed.as_nanos(),
-        after.since(&before)?
-    );
-    Ok(())
+    Ok(format!("{} {}", elapsed.as_nanos(), after.since(&before)?))
 }
 
 /// Nanoseconds by process: all, and those of the guest's processors.

@@ -79,15 +79,11 @@ impl Stage {
     }
 
     /// The line of the guest's plan.
-    pub fn plan(&self, rounds: u32, only: Option<&str>) -> String {
+    pub fn plan(&self, arguments: &str) -> String {
         let limit = super::LIMIT.as_secs();
         let port = self.agent.1;
-        let mut line = format!(
-            "bench {limit} - - - ninefold-guest-bench --agent 10.0.2.2:{port} --rounds {rounds}"
-        );
-        if let Some(only) = only {
-            line.push_str(&format!(" --only {only}"));
-        }
+        let mut line =
+            format!("bench {limit} - - - ninefold-guest-bench --agent 10.0.2.2:{port} {arguments}");
         for (share, mount) in SHARES.into_iter().zip(self.mounts()) {
             line.push_str(&format!(
                 " --share {share},{},{}",
