@@ -5,6 +5,8 @@
 mod serve;
 
 use p9::{Config, Server};
+use rustix::fs::Mode;
+use rustix::process::{Resource, getrlimit, setrlimit, umask};
 use std::ffi::OsString;
 use std::io;
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -59,13 +61,21 @@ fn run(arguments: &Arguments) -> io::Result<()> {
         msize: MSIZE,
         ..Config::default()
     };
+    raise_descriptor_limit()?;
     let listener = UnixListener::bind(&arguments.socket)?;
     // The client has applied its own already; after binding, for the socket is not a client's.
-    rustix::process::umask(rustix::fs::Mode::empty());
+    umask(Mode::empty());
     for stream in listener.incoming() {
         begin(stream?, Server::with_config(config.clone())?)?;
     }
     Ok(())
+}
+
+/// The crate holds a descriptor for every fid, and the usual soft limit of 1024 is soon reached.
+fn raise_descriptor_limit() -> io::Result<()> {
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    Ok(setrlimit(Resource::Nofile, limit)?)
 }
 
 fn begin(stream: UnixStream, server: Server) -> io::Result<()> {

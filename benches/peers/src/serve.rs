@@ -1,7 +1,8 @@
 //! One connection: frames in, the crate's answers out.
 //!
-//! It knows of 9P only the size field; everything else is the crate's. It makes as few system calls
-//! as the crate permits, so that what is measured is the crate and not a careless loop around it.
+//! It knows of 9P only the size field; everything else is the crate's. Of pipelined requests it
+//! receives many at once and answers them with one send, so that what is measured is the crate and
+//! not a careless loop around it.
 
 use p9::Server;
 use std::io::{self, Read, Write};
@@ -78,7 +79,10 @@ impl Inbox {
         };
         let size = usize::try_from(u32::from_le_bytes(*size)).map_err(io::Error::other)?;
         if !(SIZE_LEN..=self.msize).contains(&size) {
-            let what = format!("expected a frame of at most {} bytes, got {size}", self.msize);
+            let what = format!(
+                "expected a frame of at most {} bytes, got {size}",
+                self.msize
+            );
             return Err(io::Error::new(io::ErrorKind::InvalidData, what));
         }
         if held.len() < size {

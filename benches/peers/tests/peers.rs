@@ -3,7 +3,8 @@
 //! What they refuse is asserted too, since README.md says which rows a peer takes no part in.
 
 use ninefold_client::wire::flags::open;
-use ninefold_client::{Address, Client, Connection, Error, Options};
+use ninefold_client::wire::{Dialect, NOFID, Name, Reply, Request};
+use ninefold_client::{Address, Client, Connection, Error, MSIZE_DEFAULT, Options};
 use std::ffi::OsString;
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -15,6 +16,17 @@ use tempfile::TempDir;
 
 /// Turns a hang into a failure.
 const PATIENCE: Duration = Duration::from_secs(20);
+
+/// The fid that [`ATTACH`] makes.
+const ROOT: u32 = 1;
+
+const ATTACH: Request<'_> = Request::Attach {
+    fid: ROOT,
+    afid: NOFID,
+    uname: b"",
+    aname: b"",
+    n_uname: Some(0),
+};
 
 const EACCES: i32 = 13;
 const EOPNOTSUPP: i32 = 95;
@@ -36,7 +48,10 @@ impl Peer {
 
     /// Its socket is the path of the address, a colon and the port of the address.
     fn unpfs() -> Self {
-        let installed = concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/bench/peers/bin/unpfs");
+        let installed = concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/../../target/bench/peers/bin/unpfs"
+        );
         Self::start(installed.as_ref(), "socket:0", |socket| {
             let mut address = OsString::from("unix!");
             address.push(socket.with_file_name("socket"));
@@ -108,7 +123,9 @@ fn reads(peer: &Peer) {
 
 fn writes(peer: &Peer) {
     let client = peer.client();
-    let file = client.create("a/new", open::WRONLY, 0o640).expect("a new file");
+    let file = client
+        .create("a/new", open::WRONLY, 0o640)
+        .expect("a new file");
     file.write_all_at(b"written", 0).expect("a write");
     file.close().expect("a clunk");
     let on_disk = fs::read(peer.dir.join("a/new")).expect("the file");
@@ -164,7 +181,41 @@ fn p9_lists() {
 
 #[test]
 fn p9_takes_long_messages() {
-    assert_eq!(Peer::p9().client().msize(), 1 << 20);
+    assert_eq!(Peer::p9().client().msize(), MSIZE_DEFAULT);
+}
+
+/// The first frame in pieces, and the others in one.
+#[test]
+fn p9_takes_any_fragments() {
+    let peer = Peer::p9();
+    let mut connection = peer.connection();
+    connection.set_timeout(Some(PATIENCE)).expect("a timeout");
+    connection.version(8192, Dialect::Linux).expect("a version");
+    for piece in frame(0, &ATTACH).chunks(3) {
+        connection.send_raw(piece).expect("a sent piece");
+        thread::sleep(Duration::from_millis(1));
+    }
+    let (tag, reply) = connection.recv().expect("a reply");
+    assert!(matches!(reply, Reply::Attach { .. }), "{reply:?}");
+    assert_eq!(tag, 0);
+    let getattr = Request::Getattr {
+        fid: ROOT,
+        request_mask: 0x7ff,
+    };
+    let pipelined: Vec<u8> = (1..=100).flat_map(|tag| frame(tag, &getattr)).collect();
+    connection.send_raw(&pipelined).expect("sent requests");
+    for expected in 1..=100 {
+        let (tag, reply) = connection.recv().expect("a reply");
+        assert!(matches!(reply, Reply::Getattr { .. }), "{reply:?}");
+        assert_eq!(tag, expected);
+    }
+}
+
+fn frame(tag: u16, request: &Request<'_>) -> Vec<u8> {
+    let mut frame = vec![0; 256];
+    let len = request.encode(tag, &mut frame).expect("a short request");
+    frame.truncate(len);
+    frame
 }
 
 #[test]
@@ -172,7 +223,47 @@ fn p9_refuses_symlink_and_xattr() {
     let peer = Peer::p9();
     let client = peer.client();
     assert_eq!(errno(client.symlink("target", "new")), EACCES);
-    let file = client.walk("a/b/file").expect("a fid");
+    refuses_xattr(&peer);
+}
+
+#[test]
+fn p9_refuses_what_has_no_parent() {
+    let peer = Peer::p9();
+    let file = peer.client().walk("a/b/file").expect("a fid");
+    assert_eq!(errno(file.remove()), EOPNOTSUPP);
+    let mut connection = peer.connection();
+    connection.version(8192, Dialect::Linux).expect("a version");
+    connection.call(&ATTACH).expect("a root");
+    let rename = Request::Rename {
+        fid: ROOT,
+        dfid: ROOT,
+        name: Name::new(b"new").expect("a name"),
+    };
+    assert_eq!(errno(connection.call(&rename)), EOPNOTSUPP);
+}
+
+/// More fids than the usual limit of descriptors, and each is one.
+#[test]
+fn p9_holds_many_fids() {
+    let peer = Peer::p9();
+    let client = peer.client();
+    let fids: Vec<_> = (0..1500).map(|_| client.walk("a/b/file")).collect();
+    for fid in &fids {
+        fid.as_ref().expect("a fid").metadata().expect("attributes");
+    }
+}
+
+#[test]
+fn p9_links() {
+    let peer = Peer::p9();
+    let link = peer.client().hard_link("a/b/file", "new");
+    link.expect("a hard link");
+    let on_disk = fs::read(peer.dir.join("new")).expect("the file");
+    assert_eq!(on_disk, b"contents");
+}
+
+fn refuses_xattr(peer: &Peer) {
+    let file = peer.client().walk("a/b/file").expect("a fid");
     assert_eq!(errno(file.xattr("user.name")), EOPNOTSUPP);
     let set = file.set_xattr("user.name", "value", 0);
     assert_eq!(errno(set), EOPNOTSUPP);
@@ -194,4 +285,21 @@ fn unpfs_writes() {
 #[ignore = "needs unpfs installed, see README.md"]
 fn unpfs_lists() {
     lists(&Peer::unpfs());
+}
+
+#[test]
+#[ignore = "needs unpfs installed, see README.md"]
+fn unpfs_refuses_links_and_xattr() {
+    let peer = Peer::unpfs();
+    let client = peer.client();
+    assert_eq!(errno(client.symlink("target", "new")), EOPNOTSUPP);
+    let link = client.hard_link("a/b/file", "new");
+    assert_eq!(errno(link), EOPNOTSUPP);
+    refuses_xattr(&peer);
+}
+
+#[test]
+#[ignore = "needs unpfs installed, see README.md"]
+fn unpfs_takes_long_messages() {
+    assert_eq!(Peer::unpfs().client().msize(), MSIZE_DEFAULT);
 }
