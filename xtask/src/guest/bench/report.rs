@@ -123,7 +123,7 @@ mod tests {
             for (share, milliseconds) in [(VHOST, 500), (QEMU, 1000), (TCP, 3000)] {
                 let cost = milliseconds * round * 1_000_000;
                 let line = format!(
-                    "sample find {share} {round} {cost} qemu={cost}:0 vhost={cost}:0 tcp={cost}:0"
+                    "sample find {share} {round} {cost} qemu={cost}:1 vhost={cost}:0 tcp={cost}:0"
                 );
                 samples.take(&line).unwrap();
             }

@@ -100,6 +100,10 @@ fn sample(share: &str, elapsed: &str, costs: &[&str]) -> Result<Sample> {
         Some((seconds(all)?, seconds(processors)?))
     };
     let (qemu, processor) = cost(QEMU).context("expected the costs of QEMU")?;
+    ensure!(
+        processor > 0.0,
+        "expected the guest's processor to be one of QEMU's threads that can be told by its name"
+    );
     let server = if share == QEMU {
         0.0
     } else {
@@ -152,6 +156,7 @@ mod tests {
         assert!(taken(&[]).ensure_whole(1).is_err());
         let mut samples = taken(&TWO[..1]);
         assert!(samples.take("sample find qemu 1 5 tcp=1:0").is_err());
+        assert!(samples.take("sample find qemu 1 5 qemu=5:0").is_err());
         assert!(samples.take("sample other qemu 1 5 qemu=1:0").is_err());
         samples.take("anything else").unwrap();
     }
