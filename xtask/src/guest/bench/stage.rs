@@ -48,7 +48,7 @@ pub struct Stage {
 impl Stage {
     /// Makes the directory in `base` and starts the servers.
     pub fn set(base: &Path) -> Result<Self> {
-        let dir = private::directory(base, "ninefold-bench")?;
+        let dir = private::directory(base, "ninefold-guest-bench")?;
         let export = dir.path().join("export");
         for share in SHARES {
             fill(&export.join(share)).with_context(|| format!("cannot fill {}", base.display()))?;
