@@ -1,6 +1,7 @@
 //! `cargo xtask`: what needs more than cargo.
 //!
-//! `guest` boots a real Linux in QEMU and lets its own 9p client judge the server; `test` runs everything there is.
+//! `guest` boots a real Linux in QEMU and lets its own 9p client judge the server, `guest-bench` lets it measure the
+//! server; `test` runs everything there is.
 //! Not part of the product: nothing in `crates/` may need it, and it holds no test of its own subject, only the machinery.
 #![forbid(unsafe_code)]
 
@@ -25,6 +26,8 @@ use crate::totals::Totals;
 enum Task {
     /// Boot a Linux guest, mount a share in it and run suites there
     Guest(guest::Options),
+    /// Compare ninefold with QEMU's own server inside one guest
+    GuestBench(guest::bench::Options),
     /// Run every check and every test
     Test(test::Options),
 }
@@ -50,6 +53,7 @@ fn main() -> ExitCode {
 fn run(task: &Task) -> Result<Totals> {
     match task {
         Task::Guest(options) => guest::run(options),
+        Task::GuestBench(options) => guest::bench::run(options),
         Task::Test(options) => Ok(test::run(options)),
     }
 }
