@@ -164,6 +164,11 @@ impl Keeper {
         self.held.load(Ordering::Relaxed)
     }
 
+    /// How many descriptors all clients together may hold.
+    pub(super) fn descriptors(&self) -> usize {
+        self.budget.max()
+    }
+
     /// Whether others are left enough: a client may hold three quarters of what others do not.
     fn is_fair(&self) -> bool {
         let held = self.held();
