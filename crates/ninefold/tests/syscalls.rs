@@ -123,6 +123,27 @@ fn be_served(server: &Server) {
             .expect("a clunk");
     }
     mark(&mut connection);
+    for _ in 0..REQUESTS {
+        walk(&mut connection, 0, 2, &["a", "b", "c", "file"]).expect("a walk");
+        connection.call(&getattr(2)).expect("attributes");
+        connection
+            .call(&Request::Clunk { fid: 2 })
+            .expect("a clunk");
+    }
+    mark(&mut connection);
+    for _ in 0..REQUESTS {
+        open(&mut connection, 2, &["other"], 0).expect("an open");
+        let read = Request::Read {
+            fid: 2,
+            offset: 0,
+            count: 99,
+        };
+        connection.call(&read).expect("content");
+        connection
+            .call(&Request::Clunk { fid: 2 })
+            .expect("a clunk");
+    }
+    mark(&mut connection);
 }
 
 fn trace() -> Vec<Count> {
@@ -133,22 +154,24 @@ fn trace() -> Vec<Count> {
     let server = Server::with(&wrap, "8", |dir| {
         fs::write(dir.join("file"), "content").expect("a file");
         fs::write(dir.join("other"), "content").expect("a file");
+        fs::create_dir_all(dir.join("a/b/c")).expect("directories");
+        fs::write(dir.join("a/b/c/file"), "content").expect("a file");
     });
     be_served(&server);
     // Its end is the end of the trace.
     drop(server);
     let phases = phases(&trace);
-    let [_, getattrs, lives, _] = &phases[..] else {
-        panic!("expected 4 phases, came {}", phases.len());
+    let [_, getattrs, lives, deep, reads, _] = &phases[..] else {
+        panic!("expected 6 phases, came {}", phases.len());
     };
     eprintln!(
         "all threads: {} calls for {REQUESTS} Tgetattrs",
         getattrs.len()
     );
-    let (getattrs, lives) = (costs(getattrs), costs(lives));
+    let [getattrs, lives, deep, reads] = [getattrs, lives, deep, reads].map(|phase| costs(phase));
     assert_eq!(
-        (getattrs.len(), lives.len()),
-        (REQUESTS, 3 * REQUESTS),
+        [&getattrs, &lives, &deep, &reads].map(Vec::len),
+        [1, 3, 3, 4].map(|each| each * REQUESTS),
         "a reply each"
     );
     vec![
@@ -156,6 +179,22 @@ fn trace() -> Vec<Count> {
         count("Twalk of one name", "recvfrom openat2 statx sendto", &lives),
         count("Tgetattr after it", "recvfrom statx sendto", &lives),
         count("Tclunk", "recvfrom close sendto", &lives),
+        // Directories that were walked to a moment ago take one call each: with what follows,
+        // three more than there are names.
+        count(
+            "Twalk of four names",
+            "recvfrom statx statx statx openat2 statx sendto",
+            &deep,
+        ),
+        count("Tgetattr after that", "recvfrom statx sendto", &deep),
+        count("Tclunk after that", "recvfrom close sendto", &deep),
+        count("Tlopen", "recvfrom openat statx sendto", &reads),
+        count("Tread", "recvfrom pread64 sendto", &reads),
+        count(
+            "Tclunk of an open file",
+            "recvfrom close close sendto",
+            &reads,
+        ),
     ]
 }
 
