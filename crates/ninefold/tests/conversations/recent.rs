@@ -123,7 +123,7 @@ fn the_host_puts_something_else_there() {
             share.write("a/b/c/file", "another");
         }),
         ("a link to the old one", |share| {
-            share.symlink("moved", "a/b")
+            share.symlink("moved", "a/b");
         }),
         ("a file", |share| share.write("a/b", "file")),
         ("nothing", |_| {}),
