@@ -2,7 +2,9 @@
 //! neither an open nor a close.
 //!
 //! Nothing here says that a directory is still where it was: whoever finds one has the host compare.
-//! Files are not kept, because what is removed is to give its space back.
+//! Files are not kept, because what is removed is to give its space back. A directory that this
+//! client removes or renames is closed with it; of one that others remove, the inode stays until the
+//! client walks to its name or the watch comes, which is two periods at most.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
@@ -229,13 +231,19 @@ impl Recents {
     /// Closes what was not walked to of late. Returns when to come back; none when there is nothing.
     pub(super) fn expire(&self, now: Instant) -> Option<Instant> {
         let mut aging = locked(&self.aging);
+        if aging.next.is_some_and(|next| next <= now) {
+            let mut clients = std::mem::take(&mut aging.clients);
+            // Closing can take long: not with the lock held.
+            drop(aging);
+            clients.retain(|recent| recent.upgrade().is_some_and(|it| it.grow_old()));
+            aging = locked(&self.aging);
+            aging.clients.append(&mut clients);
+            aging.next = None;
+        }
         if aging.clients.is_empty() {
             aging.next = None;
-        } else if aging.next.is_none_or(|next| next <= now) {
-            if aging.next.is_some() {
-                (aging.clients).retain(|recent| recent.upgrade().is_some_and(|it| it.grow_old()));
-            }
-            aging.next = (!aging.clients.is_empty()).then_some(now + PERIOD);
+        } else if aging.next.is_none() {
+            aging.next = Some(now + PERIOD);
         }
         aging.next
     }
