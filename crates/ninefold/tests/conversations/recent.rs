@@ -1,7 +1,7 @@
 //! Directories that stay open for a while after a walk: what a client finds is what is there.
 
 use std::fs;
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -10,7 +10,7 @@ use ninefold::{Budget, Enforce, Errno, ExportOptions, SecurityModel, Squash};
 use ninefold_wire::flags::qid;
 use ninefold_wire::flags::unlink::REMOVEDIR;
 use ninefold_wire::{NOFID, SetAttr};
-use rustix::mount::{MountFlags, mount_remount};
+use rustix::mount::{self, MountFlags, UnmountFlags};
 
 use crate::client::Client;
 use crate::multidevs::{bind, tmpfs, unmount, with_own_mounts};
@@ -52,7 +52,6 @@ fn is_open(path: &Path) -> bool {
 }
 
 fn number(share: &Share, path: &str) -> u64 {
-    use std::os::unix::fs::MetadataExt;
     share.stat(path).ino() * 2 + 1
 }
 
@@ -177,12 +176,11 @@ fn the_host_mounts_something_there() {
             Ok(2)
         );
         // Nothing keeps it from being unmounted.
-        rustix::mount::unmount(share.path("a/b"), rustix::mount::UnmountFlags::empty())
-            .expect("nobody has it open");
+        mount::unmount(share.path("a/b"), UnmountFlags::empty()).expect("nobody has it open");
         pass(&mut client, "a/b/c/file");
         bind(&share.path("a/b"), &share.path("a/b"));
         let flags = MountFlags::RDONLY | MountFlags::BIND;
-        mount_remount(share.path("a/b"), flags, "").expect("a mount that is read-only");
+        mount::mount_remount(share.path("a/b"), flags, "").expect("a mount that is read-only");
         let found = client.walk(0, 2, &["a", "b"]).map(|qids| qids.len());
         assert_eq!(found, Ok(2));
         assert_eq!(client.mkdir(2, "new", 0o755), Err(Errno::ROFS));
