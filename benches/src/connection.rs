@@ -1,0 +1,232 @@
+//! One connection to a server: the handshake, calls one at a time, and the frames of many replies.
+//!
+//! Knows nothing of what is measured.
+
+use std::io::Read;
+use std::io::Write;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::Context;
+use anyhow::Result;
+use anyhow::bail;
+use anyhow::ensure;
+use ninefold_wire::Dialect;
+use ninefold_wire::HEADER_LEN;
+use ninefold_wire::Header;
+use ninefold_wire::NOFID;
+use ninefold_wire::NOTAG;
+use ninefold_wire::Name;
+use ninefold_wire::Reply;
+use ninefold_wire::Request;
+use ninefold_wire::Step;
+use ninefold_wire::Steps;
+use ninefold_wire::WALK_MAX;
+
+/// The fid of the root of the tree.
+pub const ROOT: u32 = 0;
+/// The number of an Rlerror.
+const LERROR: u8 = 7;
+/// A server that says nothing for so long is broken; no measure, only an end.
+const SILENCE_MAX: Duration = Duration::from_secs(60);
+/// What one read takes at most, beside the longest message.
+const READ_AHEAD: usize = 256 << 10;
+
+/// Bytes received that are cut into frames.
+pub struct Inbox {
+    bytes: Vec<u8>,
+    start: usize,
+    end: usize,
+}
+
+impl Inbox {
+    /// For messages of at most `msize` bytes.
+    pub fn new(msize: u32) -> Self {
+        Self {
+            bytes: vec![0; msize as usize + READ_AHEAD],
+            start: 0,
+            end: 0,
+        }
+    }
+
+    /// Reads once. Returns how many bytes came; none is the end of the connection.
+    pub fn fill(&mut self, from: &mut impl Read) -> std::io::Result<usize> {
+        if self.start == self.end {
+            (self.start, self.end) = (0, 0);
+        } else if self.bytes.len() - self.end < READ_AHEAD / 2 || self.lacks_room() {
+            self.bytes.copy_within(self.start..self.end, 0);
+            (self.start, self.end) = (0, self.end - self.start);
+        }
+        let count = from.read(&mut self.bytes[self.end..])?;
+        self.end += count;
+        Ok(count)
+    }
+
+    /// The next whole frame.
+    pub fn frame(&mut self) -> Option<&[u8]> {
+        let rest = &self.bytes[self.start..self.end];
+        let size = (Header::peek(rest)?.size as usize).max(HEADER_LEN);
+        let frame = rest.get(..size)?;
+        self.start += size;
+        Some(frame)
+    }
+
+    /// Whether the frame that has begun would run past the end.
+    fn lacks_room(&self) -> bool {
+        let rest = &self.bytes[self.start..self.end];
+        Header::peek(rest)
+            .is_some_and(|header| self.start + header.size as usize > self.bytes.len())
+    }
+}
+
+/// A session with one attached tree.
+pub struct Connection {
+    pub stream: UnixStream,
+    pub inbox: Inbox,
+    /// The longest message agreed on, bytes.
+    pub msize: u32,
+    scratch: Vec<u8>,
+}
+
+impl Connection {
+    /// Connects, agrees on at most `msize` and attaches [`ROOT`].
+    pub fn open(socket: &Path, msize: u32, aname: &str) -> Result<Self> {
+        let stream = UnixStream::connect(socket)
+            .with_context(|| format!("cannot connect to {}", socket.display()))?;
+        stream.set_read_timeout(Some(SILENCE_MAX))?;
+        stream.set_write_timeout(Some(SILENCE_MAX))?;
+        let mut connection = Self {
+            stream,
+            inbox: Inbox::new(msize),
+            msize,
+            scratch: Vec::new(),
+        };
+        connection.agree()?;
+        connection.call(&Request::Attach {
+            fid: ROOT,
+            afid: NOFID,
+            uname: b"root",
+            aname: aname.as_bytes(),
+            n_uname: Some(0),
+        })?;
+        Ok(connection)
+    }
+
+    fn agree(&mut self) -> Result<()> {
+        let asked = Request::Version {
+            msize: self.msize,
+            version: b"9P2000.L",
+        };
+        let most = self.msize;
+        let Reply::Version { msize, version } = self.call_tagged(NOTAG, &asked)? else {
+            bail!("expected an Rversion");
+        };
+        ensure!(version == b"9P2000.L", "the server does not speak 9P2000.L");
+        ensure!(
+            msize <= most,
+            "the server wants a longer msize than was asked for"
+        );
+        self.msize = msize;
+        Ok(())
+    }
+
+    /// Sends one request and waits for its reply; an error of the server is an error.
+    pub fn call(&mut self, request: &Request<'_>) -> Result<Reply<'_>> {
+        self.call_tagged(0, request)
+    }
+
+    fn call_tagged(&mut self, tag: u16, request: &Request<'_>) -> Result<Reply<'_>> {
+        encode(&mut self.scratch, tag, request)?;
+        self.stream.write_all(&self.scratch)?;
+        // The borrow checker does not see that a frame returned from a loop ends it.
+        while !self.has_frame() {
+            ensure!(
+                self.inbox.fill(&mut self.stream)? > 0,
+                "the server closed the connection"
+            );
+        }
+        let frame = self.inbox.frame().context("a frame was there")?;
+        check(frame, request.number() + 1)?;
+        let (_, reply) = Reply::decode(frame, Dialect::Linux)
+            .map_err(|error| anyhow::anyhow!("not a reply: {error:?}"))?;
+        Ok(reply)
+    }
+
+    fn has_frame(&self) -> bool {
+        let rest = &self.inbox.bytes[self.inbox.start..self.inbox.end];
+        Header::peek(rest).is_some_and(|header| header.size as usize <= rest.len())
+    }
+
+    /// Walks from the root to `path`, which may have more names than one message holds.
+    pub fn walk(&mut self, newfid: u32, path: &[&str]) -> Result<()> {
+        let mut from = ROOT;
+        let mut rest = path;
+        loop {
+            let (now, later) = rest.split_at(rest.len().min(WALK_MAX));
+            let steps = steps(now)?;
+            let reply = self.call(&Request::Walk {
+                fid: from,
+                newfid,
+                steps,
+            })?;
+            let Reply::Walk { qids } = reply else {
+                bail!("expected an Rwalk");
+            };
+            ensure!(qids.as_slice().len() == now.len(), "no {}", path.join("/"));
+            (from, rest) = (newfid, later);
+            if rest.is_empty() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Walks to `path` and opens it.
+    pub fn open_file(&mut self, fid: u32, path: &[&str], flags: u32) -> Result<()> {
+        self.walk(fid, path)?;
+        self.call(&Request::Lopen { fid, flags })?;
+        Ok(())
+    }
+}
+
+/// The elements of a Twalk.
+pub fn steps<'a>(path: &[&'a str]) -> Result<Steps<'a>> {
+    let steps: Vec<Step<'a>> = path
+        .iter()
+        .map(|part| name(part).map(Step::Down))
+        .collect::<Result<_>>()?;
+    Steps::of(&steps).context("at most 16 names in one walk")
+}
+
+/// A name that an entry can have.
+pub fn name(text: &str) -> Result<Name<'_>> {
+    Name::new(text.as_bytes()).map_err(|error| anyhow::anyhow!("{text}: {error:?}"))
+}
+
+/// Makes `frame` the bytes of `request`.
+pub fn encode(frame: &mut Vec<u8>, tag: u16, request: &Request<'_>) -> Result<()> {
+    let data = match request {
+        Request::Write { data, .. } => data.0.len(),
+        _ => 0,
+    };
+    // Sixteen of the longest names and what stands around them.
+    frame.resize(data + (8 << 10), 0);
+    let len = request
+        .encode(tag, frame)
+        .map_err(|_| anyhow::anyhow!("the request is too long"))?;
+    frame.truncate(len);
+    Ok(())
+}
+
+/// An error unless `frame` is of type `expected`.
+pub fn check(frame: &[u8], expected: u8) -> Result<()> {
+    let found = frame[4];
+    if found == expected {
+        return Ok(());
+    }
+    if let (LERROR, Some(&[a, b, c, d])) = (found, frame.get(HEADER_LEN..HEADER_LEN + 4)) {
+        let ecode = i32::from_le_bytes([a, b, c, d]);
+        bail!("{}", std::io::Error::from_raw_os_error(ecode));
+    }
+    bail!("expected a reply of type {expected}, found {found}")
+}

@@ -1,0 +1,198 @@
+//! The load: slots that each repeat one operation, and the loop that keeps them all outstanding on a connection.
+//!
+//! An operation may be several messages; the next one of a slot is sent when the reply of the one before has come.
+//! All that is due leaves in one write, and one read takes all the replies that are there.
+
+use std::io::Write;
+use std::time::Duration;
+use std::time::Instant;
+
+use anyhow::Context;
+use anyhow::Result;
+use anyhow::ensure;
+use ninefold_wire::Header;
+use ninefold_wire::Request;
+
+use crate::connection;
+use crate::connection::Connection;
+use crate::histogram::Histogram;
+
+/// Where the offset stands in a Tread and in a Twrite.
+const OFFSET: std::ops::Range<usize> = 11..19;
+
+/// What changes in a frame from one turn to the next.
+#[derive(Clone)]
+pub enum Vary {
+    /// Nothing.
+    Nothing,
+    /// The offset moves on by `stride` and starts again from `first` where it would pass `end`.
+    Onwards { first: u64, stride: u64, end: u64 },
+    /// The offset is any multiple of `len` below `len * blocks`.
+    Anywhere { len: u64, blocks: u64, seed: u64 },
+}
+
+/// One message of an operation.
+#[derive(Clone)]
+pub struct Step {
+    frame: Vec<u8>,
+    vary: Vary,
+    /// Whether its reply completes an operation.
+    ends: bool,
+}
+
+impl Step {
+    fn advance(&mut self) {
+        let offset = match &mut self.vary {
+            Vary::Nothing => return,
+            Vary::Onwards { first, stride, end } => {
+                let next = self.frame[OFFSET].try_into().map_or(0, u64::from_le_bytes) + *stride;
+                if next + *stride > *end { *first } else { next }
+            }
+            Vary::Anywhere { len, blocks, seed } => {
+                // Xorshift: the order is the same in every run.
+                *seed ^= *seed << 13;
+                *seed ^= *seed >> 7;
+                *seed ^= *seed << 17;
+                (*seed % *blocks) * *len
+            }
+        };
+        self.frame[OFFSET].copy_from_slice(&offset.to_le_bytes());
+    }
+}
+
+/// One of the operations that are under way at the same time. Its tag is its place among the slots.
+#[derive(Clone)]
+pub struct Slot {
+    tag: u16,
+    steps: Vec<Step>,
+    at: usize,
+    since: Instant,
+}
+
+impl Slot {
+    /// Without a step.
+    pub fn new(tag: u16) -> Self {
+        Self {
+            tag,
+            steps: Vec::new(),
+            at: 0,
+            since: Instant::now(),
+        }
+    }
+
+    /// A further message of the operation.
+    pub fn then(self, request: &Request<'_>) -> Result<Self> {
+        self.step(request, Vary::Nothing)
+    }
+
+    /// The same, and its offset changes from turn to turn.
+    pub fn step(mut self, request: &Request<'_>, vary: Vary) -> Result<Self> {
+        let mut frame = Vec::new();
+        connection::encode(&mut frame, self.tag, request)?;
+        self.steps.push(Step {
+            frame,
+            vary,
+            ends: false,
+        });
+        Ok(self)
+    }
+
+    /// The messages up to here are an operation; those that follow are another one.
+    pub fn end(mut self) -> Self {
+        if let Some(step) = self.steps.last_mut() {
+            step.ends = true;
+        }
+        self
+    }
+
+    fn put(&mut self, to: &mut Vec<u8>) {
+        let step = &mut self.steps[self.at];
+        to.extend_from_slice(&step.frame);
+        step.advance();
+    }
+
+    /// Takes a reply. Whether it completes an operation.
+    fn take(&mut self, frame: &[u8]) -> Result<bool> {
+        let step = &self.steps[self.at];
+        let expected = step.frame[4] + 1;
+        connection::check(frame, expected)?;
+        let ends = step.ends;
+        self.at = (self.at + 1) % self.steps.len();
+        Ok(ends)
+    }
+}
+
+/// How long to go on.
+#[derive(Clone, Copy)]
+pub enum Until {
+    /// No operation begins after this.
+    Time(Instant),
+    /// So many operations begin.
+    Count(u64),
+}
+
+impl Until {
+    fn is_over(self, begun: u64, now: Instant) -> bool {
+        match self {
+            Self::Time(deadline) => now >= deadline,
+            Self::Count(count) => begun >= count,
+        }
+    }
+}
+
+/// What was done.
+#[derive(Default)]
+pub struct Outcome {
+    pub operations: u64,
+    pub elapsed: Duration,
+    pub times: Histogram,
+}
+
+/// Runs all `slots` on `connection` until the end, and on until each has completed what it began.
+pub fn drive(connection: &mut Connection, slots: &mut [Slot], until: Until) -> Result<Outcome> {
+    let mut outcome = Outcome::default();
+    let begin = Instant::now();
+    let mut due = Vec::new();
+    let mut begun = 0;
+    let mut busy = 0usize;
+    for slot in slots.iter_mut() {
+        // A slot with two operations may have stopped between them.
+        slot.since = begin;
+        slot.put(&mut due);
+        begun += 1;
+        busy += 1;
+    }
+    while busy > 0 {
+        connection.stream.write_all(&due)?;
+        due.clear();
+        let count = connection.inbox.fill(&mut connection.stream)?;
+        ensure!(count > 0, "the server closed the connection");
+        let now = Instant::now();
+        while let Some(frame) = connection.inbox.frame() {
+            let slot = slot_of(slots, frame)?;
+            if slot.take(frame)? {
+                outcome.operations += 1;
+                let nanos = now.duration_since(slot.since).as_nanos();
+                outcome
+                    .times
+                    .record(u64::try_from(nanos).unwrap_or(u64::MAX));
+                if until.is_over(begun, now) {
+                    busy -= 1;
+                    continue;
+                }
+                begun += 1;
+                slot.since = now;
+            }
+            slot.put(&mut due);
+        }
+    }
+    outcome.elapsed = begin.elapsed();
+    Ok(outcome)
+}
+
+fn slot_of<'a>(slots: &'a mut [Slot], frame: &[u8]) -> Result<&'a mut Slot> {
+    let header = Header::peek(frame).context("a frame has a header")?;
+    slots
+        .get_mut(usize::from(header.tag))
+        .with_context(|| format!("a reply with tag {}, which nothing has", header.tag))
+}
