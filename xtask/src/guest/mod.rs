@@ -34,6 +34,7 @@ use clap::ValueEnum;
 
 use self::kernel::Kernel;
 pub use self::kernel::Series;
+pub use self::packages::ensure_installed;
 pub use self::server::Choice;
 pub use self::server::Model;
 pub use self::session::Configuration;

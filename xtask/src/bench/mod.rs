@@ -1,0 +1,124 @@
+//! `cargo xtask bench`: builds the servers and the benchmark, and starts it.
+//!
+//! What is measured and how is in `benches/`; nothing here looks at a time.
+
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::Result;
+use clap::Args;
+
+use crate::guest::ensure_installed;
+use crate::places;
+use crate::process;
+use crate::totals::Totals;
+
+/// A full run of all rows ends within this, and so does a build.
+const LIMIT: Duration = Duration::from_secs(4 * 3600);
+/// What each row can be measured with without building anything else.
+const QUICK_PEERS: &str = "ninefold,null,diod";
+
+/// Options of `cargo xtask bench`.
+#[derive(Args)]
+pub struct Options {
+    /// The servers, in the order of their turns: ninefold, null, diod, p9, unpfs
+    #[arg(
+        long,
+        value_name = "LIST",
+        default_value = "ninefold,null,diod,p9,unpfs"
+    )]
+    peers: String,
+    /// Only rows whose name holds this
+    #[arg(long, value_name = "PATTERN", default_value = "")]
+    rows: String,
+    /// How often each row is measured with each server
+    #[arg(long, value_name = "N", default_value = "5")]
+    rounds: String,
+    /// How long, each time
+    #[arg(long, value_name = "S", default_value = "0.5")]
+    seconds: String,
+    /// Only see whether the harness works: one round, a few milliseconds for each row
+    #[arg(long)]
+    quick: bool,
+}
+
+/// Measures the servers side by side. A case is a row with a server; it fails if it has no figures.
+pub fn run(options: &Options) -> Result<Totals> {
+    let mut arguments: Vec<_> = [
+        "--peers",
+        &options.peers,
+        "--rows",
+        &options.rows,
+        "--rounds",
+        &options.rounds,
+        "--seconds",
+        &options.seconds,
+    ]
+    .map(str::to_owned)
+    .to_vec();
+    if options.quick {
+        arguments.push("--quick".to_owned());
+    }
+    start(&options.peers, &arguments)
+}
+
+/// The short form: whether every row can be measured at all.
+pub fn quick() -> Result<Totals> {
+    let arguments = ["--peers", QUICK_PEERS, "--quick"].map(str::to_owned);
+    start(QUICK_PEERS, &arguments)
+}
+
+fn start(peers: &str, arguments: &[String]) -> Result<Totals> {
+    install(peers)?;
+    build(peers)?;
+    let mut bench = Command::new(places::release("ninefold-bench"));
+    bench.arg("run").arg("--ninefold");
+    bench.arg(places::release("ninefold"));
+    bench.arg("--peer-programs").arg(peer_programs());
+    bench.arg("--output").arg(places::target().join("bench"));
+    bench.args(arguments);
+    let mut totals = Totals::default();
+    let status = process::run_lines("ninefold-bench", &bench, LIMIT, |line| {
+        match Totals::parse(line) {
+            Some(counted) => totals += counted,
+            None => println!("{line}"),
+        }
+    })?;
+    if !status.success() {
+        totals += Totals::FAIL;
+    }
+    Ok(totals)
+}
+
+fn install(peers: &str) -> Result<()> {
+    if peers.split(',').any(|peer| peer == "diod") {
+        ensure_installed(&["diod"])?;
+    }
+    // It counts system calls; without it that column stays empty.
+    ensure_installed(&["linux-perf"])
+}
+
+fn build(peers: &str) -> Result<()> {
+    let mut ours = places::cargo();
+    ours.args(["build", "--release", "--quiet", "--package", "ninefold-cli"]);
+    ours.args(["--package", "ninefold-bench"]);
+    process::run("cargo build", &ours, LIMIT)?;
+    if !peers.split(',').any(|peer| matches!(peer, "p9" | "unpfs")) {
+        return Ok(());
+    }
+    let mut theirs = places::cargo();
+    theirs.args(["build", "--release", "--quiet", "--manifest-path"]);
+    theirs.arg("benches/peers/Cargo.toml");
+    theirs.arg("--target-dir").arg(peer_target());
+    process::run("cargo build", &theirs, LIMIT)
+}
+
+/// The peers are a workspace of their own, with dependencies that ours has not.
+fn peer_target() -> PathBuf {
+    places::target().join("peers")
+}
+
+fn peer_programs() -> PathBuf {
+    peer_target().join("release")
+}
