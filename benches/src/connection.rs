@@ -28,25 +28,30 @@ use ninefold_wire::WALK_MAX;
 pub const ROOT: u32 = 0;
 /// The number of an Rlerror.
 const LERROR: u8 = 7;
+const ENOENT: i32 = 2;
 /// A server that says nothing for so long is broken; no measure, only an end.
 const SILENCE_MAX: Duration = Duration::from_secs(60);
-/// What one read takes at most, beside the longest message.
-const READ_AHEAD: usize = 256 << 10;
+/// What one read takes at most, beside the longest message: twice a message, and not more than this.
+const READ_AHEAD_MAX: usize = 256 << 10;
 
 /// Bytes received that are cut into frames.
 pub struct Inbox {
     bytes: Vec<u8>,
     start: usize,
     end: usize,
+    read_ahead: usize,
 }
 
 impl Inbox {
     /// For messages of at most `msize` bytes.
     pub fn new(msize: u32) -> Self {
+        let msize = msize as usize;
+        let read_ahead = (2 * msize).min(READ_AHEAD_MAX);
         Self {
-            bytes: vec![0; msize as usize + READ_AHEAD],
+            bytes: vec![0; msize + read_ahead],
             start: 0,
             end: 0,
+            read_ahead,
         }
     }
 
@@ -54,7 +59,7 @@ impl Inbox {
     pub fn fill(&mut self, from: &mut impl Read) -> std::io::Result<usize> {
         if self.start == self.end {
             (self.start, self.end) = (0, 0);
-        } else if self.bytes.len() - self.end < READ_AHEAD / 2 || self.lacks_room() {
+        } else if self.bytes.len() - self.end < self.read_ahead / 2 || self.lacks_room() {
             self.bytes.copy_within(self.start..self.end, 0);
             (self.start, self.end) = (0, self.end - self.start);
         }
@@ -139,14 +144,7 @@ impl Connection {
     fn call_tagged(&mut self, tag: u16, request: &Request<'_>) -> Result<Reply<'_>> {
         encode(&mut self.scratch, tag, request)?;
         self.stream.write_all(&self.scratch)?;
-        // The borrow checker does not see that a frame returned from a loop ends it.
-        while !self.has_frame() {
-            ensure!(
-                self.inbox.fill(&mut self.stream)? > 0,
-                "the server closed the connection"
-            );
-        }
-        let frame = self.inbox.frame().context("a frame was there")?;
+        let frame = self.next_frame()?;
         check(frame, request.number() + 1)?;
         let (_, reply) = Reply::decode(frame, Dialect::Linux)
             .map_err(|error| anyhow::anyhow!("not a reply: {error:?}"))?;
@@ -156,6 +154,36 @@ impl Connection {
     fn has_frame(&self) -> bool {
         let rest = &self.inbox.bytes[self.inbox.start..self.inbox.end];
         Header::peek(rest).is_some_and(|header| header.size as usize <= rest.len())
+    }
+
+    /// Waits for the reply of a request that was sent otherwise, whatever its tag; it is of type `expected`.
+    pub fn wait(&mut self, expected: u8) -> Result<()> {
+        check(self.next_frame()?, expected)
+    }
+
+    fn next_frame(&mut self) -> Result<&[u8]> {
+        // The borrow checker does not see that a frame returned from a loop ends it.
+        while !self.has_frame() {
+            ensure!(
+                self.inbox.fill(&mut self.stream)? > 0,
+                "the server closed the connection"
+            );
+        }
+        self.inbox.frame().context("a frame was there")
+    }
+
+    /// Whether the server knows Tunlinkat and Trenameat; a client does with Tremove and Trename if not, as Linux's does.
+    pub fn has_at_calls(&mut self) -> Result<bool> {
+        let absent = Request::Unlinkat {
+            dirfid: ROOT,
+            name: name("absent")?,
+            flags: 0,
+        };
+        let Err(error) = self.call(&absent) else {
+            return Ok(true);
+        };
+        let error = error.downcast_ref::<std::io::Error>();
+        Ok(error.and_then(std::io::Error::raw_os_error) == Some(ENOENT))
     }
 
     /// Walks from the root to `path`, which may have more names than one message holds.
@@ -226,7 +254,7 @@ pub fn check(frame: &[u8], expected: u8) -> Result<()> {
     }
     if let (LERROR, Some(&[a, b, c, d])) = (found, frame.get(HEADER_LEN..HEADER_LEN + 4)) {
         let ecode = i32::from_le_bytes([a, b, c, d]);
-        bail!("{}", std::io::Error::from_raw_os_error(ecode));
+        return Err(std::io::Error::from_raw_os_error(ecode).into());
     }
     bail!("expected a reply of type {expected}, found {found}")
 }

@@ -1,7 +1,20 @@
 //! The figures of a row, and the arithmetic over them: medians, ratios, fairness.
 
+use std::collections::BTreeMap;
+
 use serde_json::Value;
 use serde_json::json;
+
+/// Jain's index over connections.
+pub const FAIRNESS: &str = "fairness";
+/// 99 of 100 requests were answered within this where no slow one was beside them, nanoseconds.
+pub const P99_ALONE: &str = "p99_alone_ns";
+/// Memory of a fid, bytes.
+pub const FID_BYTES: &str = "bytes_per_fid";
+/// The server's processor time for a walk while there are few fids, nanoseconds.
+pub const FIRST_WALKS: &str = "first_walks_cpu_ns";
+/// And while there are very many.
+pub const LAST_WALKS: &str = "last_walks_cpu_ns";
 
 /// What one run of a row with one server gave. Times are nanoseconds.
 #[derive(Clone, Debug, Default)]
@@ -16,6 +29,8 @@ pub struct Figures {
     /// KiB.
     pub memory_peak: f64,
     pub descriptors: f64,
+    /// What only some rows have, by the names above.
+    pub extras: BTreeMap<&'static str, f64>,
 }
 
 impl Figures {
@@ -30,7 +45,17 @@ impl Figures {
             cpu: of(|run| run.cpu)?,
             memory_peak: of(|run| run.memory_peak)?,
             descriptors: of(|run| run.descriptors)?,
+            extras: Self::median_extras(runs),
         })
+    }
+
+    fn median_extras(runs: &[Self]) -> BTreeMap<&'static str, f64> {
+        let keys = runs.iter().flat_map(|run| run.extras.keys().copied());
+        keys.filter_map(|key| {
+            let values = runs.iter().filter_map(|run| run.extras.get(key).copied());
+            Some((key, median(values.collect())?))
+        })
+        .collect()
     }
 
     /// As in the file of figures.
@@ -43,6 +68,7 @@ impl Figures {
             "server_cpu_ns": self.cpu,
             "memory_peak_kib": self.memory_peak,
             "descriptors": self.descriptors,
+            "extras": self.extras,
         })
     }
 }

@@ -3,6 +3,8 @@
 //! Each power of two is cut into 64 buckets, so a quantile is right to 1.6 %. Not a general histogram: it takes
 //! nanoseconds, and tells quantiles.
 
+use std::time::Duration;
+
 const SUB_BITS: u32 = 6;
 const SUB: u64 = 1 << SUB_BITS;
 /// Enough for any `u64`.
@@ -31,17 +33,17 @@ impl Histogram {
         self.total += 1;
     }
 
+    /// Counts one operation that took so long.
+    pub fn record_span(&mut self, span: Duration) {
+        self.record(u64::try_from(span.as_nanos()).unwrap_or(u64::MAX));
+    }
+
     /// Adds what another has counted.
     pub fn add(&mut self, other: &Self) {
         for (count, more) in self.counts.iter_mut().zip(&other.counts) {
             *count += more;
         }
         self.total += other.total;
-    }
-
-    /// How many were counted.
-    pub fn total(&self) -> u64 {
-        self.total
     }
 
     /// The time in nanoseconds within which `per_mille` of a thousand operations were done, none if nothing was
@@ -118,7 +120,7 @@ mod tests {
         other.record(20);
         other.record(20);
         one.add(&other);
-        assert_eq!(one.total(), 3);
+        assert_eq!(one.total, 3);
         assert_eq!(one.quantile(500), Some(20));
     }
 }

@@ -4,10 +4,11 @@
 //! figures could be had.
 #![forbid(unsafe_code)]
 
+mod bars;
 mod connection;
-mod drive;
 mod figures;
 mod histogram;
+mod load;
 mod null;
 mod plain;
 mod process;
@@ -20,6 +21,7 @@ mod tree;
 mod work;
 
 use std::fs;
+use std::path::Path;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -27,9 +29,16 @@ use anyhow::Result;
 use anyhow::ensure;
 use clap::Parser;
 
+use crate::run::Measured;
 use crate::run::Settings;
 use crate::server::Peer;
 use crate::server::Programs;
+
+/// Entries of the wide directory.
+const ENTRIES: u64 = 100_000;
+/// And where only the harness is tested.
+const QUICK_ENTRIES: u64 = 1000;
+const QUICK_TIME: Duration = Duration::from_millis(5);
 
 /// Benchmarks of 9P servers.
 #[derive(Parser)]
@@ -91,41 +100,66 @@ fn main() -> Result<()> {
 }
 
 fn run(options: &Options) -> Result<()> {
+    let all = row::all();
+    let rows = all.iter().filter(|row| row.name.contains(&options.rows));
+    let rows: Vec<_> = rows.collect();
+    ensure!(!rows.is_empty(), "no row is named so");
     fs::create_dir_all(&options.output)?;
     let place = tempfile::Builder::new()
         .prefix("run-")
         .tempdir_in(fs::canonicalize(&options.output)?)?;
-    let tree = place.path().join("tree");
-    fs::create_dir(&tree)?;
-    tree::make(&tree)?;
-    let settings = Settings {
+    let settings = settings(options, place.path())?;
+    fs::create_dir(&settings.tree)?;
+    tree::make(&settings.tree)?;
+    if rows.iter().any(|row| row.work.is_wide()) {
+        tree::widen(&settings.tree, settings.entries)?;
+    }
+    let mut measured = Vec::new();
+    for row in rows {
+        measured.push(run::measure(&settings, row)?);
+        print!("{}", table::markdown(&measured[measured.len() - 1..]));
+    }
+    let bars = bars::markdown(&measured);
+    println!("{bars}");
+    let table = format!("{bars}\n{}", table::markdown(&measured));
+    fs::write(options.output.join("table.md"), table)?;
+    let figures = serde_json::to_string_pretty(&table::json(&measured))?;
+    fs::write(options.output.join("figures.json"), figures)?;
+    println!("{}", counts(&measured));
+    Ok(())
+}
+
+fn settings(options: &Options, place: &Path) -> Result<Settings> {
+    let quick = options.quick;
+    let time = if quick {
+        QUICK_TIME
+    } else {
+        Duration::try_from_secs_f64(options.seconds)?
+    };
+    Ok(Settings {
         programs: Programs {
             ninefold: options.ninefold.clone(),
             peers: options.peer_programs.clone(),
         },
         peers: options.peers.clone(),
-        rounds: if options.quick { 1 } else { options.rounds },
-        time: if options.quick {
-            Duration::from_millis(5)
-        } else {
-            Duration::try_from_secs_f64(options.seconds)?
-        },
-        count_calls: !options.quick,
-        tree,
-        beside: place.path().to_path_buf(),
-    };
-    let mut rows = Vec::new();
-    for row in row::all()
-        .iter()
-        .filter(|row| row.name.contains(&options.rows))
-    {
-        let measured = run::measure(&settings, row)?;
-        println!("{}", table::markdown(std::slice::from_ref(&measured)));
-        rows.push(measured);
+        rounds: if quick { 1 } else { options.rounds.max(1) },
+        time,
+        quick,
+        entries: if quick { QUICK_ENTRIES } else { ENTRIES },
+        tree: place.join("tree"),
+        beside: place.to_path_buf(),
+    })
+}
+
+/// A case is a row with a server. What our own programs cannot do has failed; what a peer cannot do is left out.
+fn counts(measured: &[Measured]) -> String {
+    let (mut passed, mut failed, mut skipped) = (0, 0, 0);
+    for server in measured.iter().flat_map(|row| &row.servers) {
+        match (&server.trouble, server.peer) {
+            (None, _) => passed += 1,
+            (Some(_), Peer::Ninefold | Peer::Null) => failed += 1,
+            (Some(_), _) => skipped += 1,
+        }
     }
-    ensure!(!rows.is_empty(), "no row is named so");
-    fs::write(options.output.join("table.md"), table::markdown(&rows))?;
-    let figures = serde_json::to_string_pretty(&table::json(&rows))?;
-    fs::write(options.output.join("figures.json"), figures)?;
-    Ok(())
+    format!("{passed} passed, {failed} failed, {skipped} skipped")
 }

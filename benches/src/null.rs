@@ -24,6 +24,7 @@ use ninefold_wire::flags;
 use ninefold_wire::message;
 
 use crate::connection::Inbox;
+use crate::tree;
 
 /// The longest message it agrees to.
 const MSIZE_MAX: u32 = 1 << 20;
@@ -47,18 +48,13 @@ pub fn serve(socket: &Path, entries: u64) -> Result<()> {
     })
 }
 
-/// The name of entry `index` of a wide directory.
-pub fn entry_name(index: u64) -> String {
-    format!("f{index:07}")
-}
-
 /// Bytes that such an entry takes in an Rreaddir.
-const ENTRY_LEN: usize = Dirent::OVERHEAD + 8;
+const ENTRY_LEN: usize = Dirent::OVERHEAD + tree::ENTRY_NAME_LEN;
 
 fn listing(entries: u64) -> Vec<u8> {
     let mut bytes = vec![0; usize::try_from(entries).unwrap_or(0) * ENTRY_LEN];
     for (index, room) in (0..entries).zip(bytes.chunks_exact_mut(ENTRY_LEN)) {
-        let name = entry_name(index);
+        let name = tree::entry_name(index);
         let entry = Dirent {
             qid: QID,
             offset: index + 1,
@@ -224,6 +220,7 @@ fn reply<'a>(request: &Request<'a>) -> Reply<'a> {
             range: LockRange { ..range },
         },
         Request::Clunk { .. } => Reply::Clunk {},
+        Request::Remove { .. } => Reply::Remove {},
         Request::Setattr { .. } => Reply::Setattr {},
         _ => Reply::Lerror { ecode: 95 },
     }

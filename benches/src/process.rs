@@ -19,11 +19,20 @@ pub fn cpu_nanos(pid: u32) -> Result<u64> {
     Ok(sum)
 }
 
-/// The most memory that a process has had since [`forget_peak`], KiB.
+/// The most memory that a process has had, KiB.
 pub fn memory_peak_kib(pid: u32) -> Result<u64> {
+    status_kib(pid, "VmHWM:")
+}
+
+/// The memory that a process has, KiB.
+pub fn memory_kib(pid: u32) -> Result<u64> {
+    status_kib(pid, "VmRSS:")
+}
+
+fn status_kib(pid: u32, key: &str) -> Result<u64> {
     let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    let line = line.context("no VmHWM in its status")?;
+    let line = status.lines().find_map(|line| line.strip_prefix(key));
+    let line = line.with_context(|| format!("no {key} in its status"))?;
     Ok(line.trim().trim_end_matches(" kB").parse()?)
 }
 

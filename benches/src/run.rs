@@ -1,5 +1,6 @@
 //! One run: each row with each server in turn, round after round, and the floor among them.
 
+use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
 use std::time::Instant;
@@ -7,11 +8,12 @@ use std::time::Instant;
 use anyhow::Context;
 use anyhow::Result;
 
-use crate::connection::Connection;
-use crate::drive;
-use crate::drive::Until;
 use crate::figures;
 use crate::figures::Figures;
+use crate::load;
+use crate::load::Load;
+use crate::load::Target;
+use crate::load::Until;
 use crate::plain;
 use crate::process;
 use crate::process::Pin;
@@ -21,7 +23,9 @@ use crate::server::Programs;
 use crate::server::Server;
 use crate::server::Task;
 use crate::syscalls;
-use crate::work::Work;
+
+/// Operations of the pass that counts system calls.
+const CALLS_PASS: u64 = 2000;
 
 /// What a run is about.
 pub struct Settings {
@@ -30,11 +34,13 @@ pub struct Settings {
     pub rounds: usize,
     /// Of each row, with each server, in each round.
     pub time: Duration,
-    /// A short pass that counts system calls follows.
-    pub count_calls: bool,
+    /// Only the harness is tested: as little of everything as there can be.
+    pub quick: bool,
+    /// Entries of the wide directory.
+    pub entries: u64,
     /// The tree that is served.
     pub tree: PathBuf,
-    /// A directory for sockets and logs.
+    /// A directory for sockets, logs and further trees.
     pub beside: PathBuf,
 }
 
@@ -52,52 +58,75 @@ pub struct ByServer {
     pub runs: Vec<Figures>,
     /// System calls for each operation.
     pub calls: Option<f64>,
-    /// Why there are no figures, or no calls.
+    /// Why there are no figures.
     pub trouble: Option<String>,
+    /// Why there are no calls.
+    pub calls_trouble: Option<String>,
+}
+
+impl ByServer {
+    fn new(peer: Peer) -> Self {
+        Self {
+            peer,
+            runs: Vec::new(),
+            calls: None,
+            trouble: None,
+            calls_trouble: None,
+        }
+    }
 }
 
 impl Measured {
+    /// What a server gave.
+    pub fn server(&self, peer: Peer) -> Option<&ByServer> {
+        self.servers.iter().find(|server| server.peer == peer)
+    }
+
     /// The medians of a server, if it went through every round.
     pub fn of(&self, peer: Peer) -> Option<Figures> {
-        let server = self.servers.iter().find(|server| server.peer == peer)?;
-        Figures::median(&server.runs)
+        Figures::median(&self.server(peer)?.runs)
+    }
+
+    /// The plain system calls, nanoseconds.
+    pub fn plain(&self) -> Option<f64> {
+        figures::median(self.plain.clone())
     }
 
     /// The plain system calls and the null responder together, nanoseconds.
     pub fn floor(&self) -> Option<f64> {
-        Some(figures::median(self.plain.clone())? + self.of(Peer::Null)?.cpu)
+        Some(self.plain()? + self.of(Peer::Null)?.cpu)
+    }
+
+    /// The processor time of `peer` in terms of the floor.
+    pub fn above_floor(&self, peer: Peer) -> Option<f64> {
+        figures::ratio(self.of(peer)?.cpu, self.floor()?)
     }
 }
 
 /// Measures a row.
 pub fn measure(settings: &Settings, row: &Row) -> Result<Measured> {
-    let fresh = |&peer| ByServer {
-        peer,
-        runs: Vec::new(),
-        calls: None,
-        trouble: None,
-    };
-    let mut servers: Vec<_> = settings.peers.iter().map(fresh).collect();
+    let peers = settings.peers.iter().filter(|peer| row.is_for(**peer));
+    let mut servers: Vec<_> = peers.map(|&peer| ByServer::new(peer)).collect();
     let mut plain = Vec::new();
-    for round in 0..settings.rounds {
+    for round in 0..settings.rounds.min(row.rounds_max) {
         for server in &mut servers {
             // What failed once is not tried again: its row has no figures.
             if server.trouble.is_none() {
-                let told = once(settings, row, server, round == 0);
-                if let Err(error) = told.with_context(|| format!("{}, {}", row.name, server.peer)) {
+                if let Err(error) = once(settings, row, server, round == 0) {
                     server.runs.clear();
                     server.trouble = Some(format!("{error:#}"));
                 }
             }
         }
         let count = row.msize - ninefold_wire::IO_HEADER_LEN;
-        let count = if row.work.is_bulk() { count } else { 4096 };
-        plain.push(plain::measure(
+        let told = plain::measure(
             row.work,
             &settings.tree,
+            settings.entries,
             count,
             settings.time,
-        )?);
+        );
+        plain.extend(told.with_context(|| format!("the plain calls of {}", row.name))?);
     }
     Ok(Measured {
         row: row.clone(),
@@ -107,34 +136,64 @@ pub fn measure(settings: &Settings, row: &Row) -> Result<Measured> {
 }
 
 fn once(settings: &Settings, row: &Row, by: &mut ByServer, first: bool) -> Result<()> {
+    let (export, is_empty) = export(settings, row)?;
     let task = Task {
         peer: by.peer,
-        export: &settings.tree,
+        export: &export,
         beside: &settings.beside,
-        model: "passthrough",
-        entries: 0,
+        model: row.model.unwrap_or("passthrough"),
+        entries: settings.entries,
         pinned: row.is_pinned(),
     };
     let server = Server::start(&settings.programs, &task)?;
     let _pin = row.is_pinned().then(Pin::new).transpose()?;
-    let mut connection = Connection::open(&server.socket, row.msize, &server.aname)?;
-    let mut slots = row.work.slots(&mut connection, row.depth)?;
-    let warm = Until::Time(Instant::now() + settings.time / 5);
-    drive::drive(&mut connection, &mut slots, warm)?;
+    let mut load = load::prepare(&Target {
+        server: &server,
+        row,
+        entries: settings.entries,
+        is_empty,
+        quick: settings.quick,
+    })?;
+    by.runs.push(sample(&server, &mut *load, settings.time)?);
+    if first && !settings.quick && load.is_repeatable() {
+        let pass = syscalls::count(server.pid(), &settings.beside, || {
+            Ok(load.run(Until::Count(CALLS_PASS))?.operations)
+        });
+        match pass {
+            Ok(calls) => by.calls = Some(calls / load.weight()),
+            Err(error) => by.calls_trouble = Some(format!("{error:#}")),
+        }
+    }
+    Ok(())
+}
+
+/// What to serve, and whether a client has to fill it first.
+fn export(settings: &Settings, row: &Row) -> Result<(PathBuf, bool)> {
+    if row.model.is_none() {
+        return Ok((settings.tree.clone(), false));
+    }
+    // Fresh for each server, for what a null responder makes is not there.
+    let own = settings.beside.join("own");
+    if own.exists() {
+        fs::remove_dir_all(&own)?;
+    }
+    fs::create_dir(&own)?;
+    Ok((own, true))
+}
+
+fn sample(server: &Server, load: &mut dyn Load, time: Duration) -> Result<Figures> {
+    if load.is_repeatable() {
+        load.run(Until::Time(Instant::now() + time / 5))?;
+    }
     let before = server.cpu_nanos()?;
-    let until = Until::Time(Instant::now() + settings.time);
-    let outcome = drive::drive(&mut connection, &mut slots, until)?;
+    let outcome = load.run(Until::Time(Instant::now() + time))?;
     let cpu = server.cpu_nanos()? - before;
-    // A bulk row is told for each MiB: servers differ in what they carry in one message.
-    let scale = scale(row.work, &connection);
-    let done = outcome.operations as f64 * scale;
+    let done = outcome.operations as f64 * load.weight();
     let quantile = |per_mille| {
-        outcome
-            .times
-            .quantile(per_mille)
-            .map_or(0.0, |nanos| nanos as f64)
+        let nanos = outcome.times.quantile(per_mille);
+        nanos.map_or(0.0, |nanos| nanos as f64)
     };
-    by.runs.push(Figures {
+    Ok(Figures {
         rate: done / outcome.elapsed.as_secs_f64(),
         p50: quantile(500),
         p99: quantile(990),
@@ -142,29 +201,6 @@ fn once(settings: &Settings, row: &Row, by: &mut ByServer, first: bool) -> Resul
         cpu: cpu as f64 / done,
         memory_peak: process::memory_peak_kib(server.pid())? as f64,
         descriptors: process::descriptors(server.pid())? as f64,
-    });
-    if first && settings.count_calls {
-        let pass = syscalls::count(server.pid(), &settings.beside, || {
-            let done = drive::drive(&mut connection, &mut slots, Until::Count(CALLS_PASS))?;
-            Ok(done.operations)
-        });
-        by.calls = Some(pass? / scale);
-    }
-    Ok(())
-}
-
-/// Operations of the pass that counts system calls.
-const CALLS_PASS: u64 = 2000;
-
-fn scale(work: Work, connection: &Connection) -> f64 {
-    if work.is_bulk() {
-        f64::from(connection.msize - ninefold_wire::IO_HEADER_LEN) / f64::from(1 << 20)
-    } else {
-        1.0
-    }
-}
-
-/// The processor time of `peer` in terms of the floor.
-pub fn above_floor(measured: &Measured, peer: Peer) -> Option<f64> {
-    figures::ratio(measured.of(peer)?.cpu, measured.floor()?)
+        extras: load.extras().into_iter().collect(),
+    })
 }

@@ -79,11 +79,11 @@ fn start(peers: &str, arguments: &[String]) -> Result<Totals> {
     bench.arg("--output").arg(places::target().join("bench"));
     bench.args(arguments);
     let mut totals = Totals::default();
-    let status = process::run_lines("ninefold-bench", &bench, LIMIT, |line| {
-        match Totals::parse(line) {
-            Some(counted) => totals += counted,
-            None => println!("{line}"),
-        }
+    let status = process::run_lines("ninefold-bench", &bench, LIMIT, |line| match Totals::parse(
+        line,
+    ) {
+        Some(counted) => totals += counted,
+        None => println!("{line}"),
     })?;
     if !status.success() {
         totals += Totals::FAIL;

@@ -4,7 +4,6 @@
 //! All that is due leaves in one write, and one read takes all the replies that are there.
 
 use std::io::Write;
-use std::time::Duration;
 use std::time::Instant;
 
 use anyhow::Context;
@@ -13,12 +12,17 @@ use anyhow::ensure;
 use ninefold_wire::Header;
 use ninefold_wire::Request;
 
+use super::Outcome;
+use super::Until;
 use crate::connection;
 use crate::connection::Connection;
-use crate::histogram::Histogram;
+use crate::tree;
 
 /// Where the offset stands in a Tread and in a Twrite.
 const OFFSET: std::ops::Range<usize> = 11..19;
+
+/// Where a Twalk has its newfid.
+const NEWFID: std::ops::Range<usize> = 11..15;
 
 /// What changes in a frame from one turn to the next.
 #[derive(Clone)]
@@ -29,6 +33,10 @@ pub enum Vary {
     Onwards { first: u64, stride: u64, end: u64 },
     /// The offset is any multiple of `len` below `len * blocks`.
     Anywhere { len: u64, blocks: u64, seed: u64 },
+    /// The name at the end of a Twalk is that of any of so many entries.
+    Entry { entries: u64, seed: u64 },
+    /// A Twalk's newfid is `stride` higher each time, and its name that of one entry after the other.
+    NewFid { entries: u64, stride: u32 },
 }
 
 /// One message of an operation.
@@ -44,20 +52,38 @@ impl Step {
     fn advance(&mut self) {
         let offset = match &mut self.vary {
             Vary::Nothing => return,
+            Vary::Entry { entries, seed } => {
+                let entry = random(seed) % *entries;
+                return self.rename(entry);
+            }
+            Vary::NewFid { entries, stride } => {
+                let fid = self.frame[NEWFID].try_into().map_or(0, u32::from_le_bytes) + *stride;
+                let entry = u64::from(fid) % *entries;
+                self.frame[NEWFID].copy_from_slice(&fid.to_le_bytes());
+                return self.rename(entry);
+            }
             Vary::Onwards { first, stride, end } => {
                 let next = self.frame[OFFSET].try_into().map_or(0, u64::from_le_bytes) + *stride;
                 if next + *stride > *end { *first } else { next }
             }
-            Vary::Anywhere { len, blocks, seed } => {
-                // Xorshift: the order is the same in every run.
-                *seed ^= *seed << 13;
-                *seed ^= *seed >> 7;
-                *seed ^= *seed << 17;
-                (*seed % *blocks) * *len
-            }
+            Vary::Anywhere { len, blocks, seed } => (random(seed) % *blocks) * *len,
         };
         self.frame[OFFSET].copy_from_slice(&offset.to_le_bytes());
     }
+
+    fn rename(&mut self, entry: u64) {
+        let name = tree::entry_name(entry);
+        let start = self.frame.len() - name.len();
+        self.frame[start..].copy_from_slice(name.as_bytes());
+    }
+}
+
+/// Xorshift: the order is the same in every run.
+fn random(seed: &mut u64) -> u64 {
+    *seed ^= *seed << 13;
+    *seed ^= *seed >> 7;
+    *seed ^= *seed << 17;
+    *seed
 }
 
 /// One of the operations that are under way at the same time. Its tag is its place among the slots.
@@ -66,10 +92,16 @@ pub struct Slot {
     tag: u16,
     steps: Vec<Step>,
     at: usize,
-    since: Instant,
+    /// When its operation began.
+    pub since: Instant,
 }
 
 impl Slot {
+    /// Its place among the slots.
+    pub fn tag(&self) -> u16 {
+        self.tag
+    }
+
     /// Without a step.
     pub fn new(tag: u16) -> Self {
         Self {
@@ -105,14 +137,15 @@ impl Slot {
         self
     }
 
-    fn put(&mut self, to: &mut Vec<u8>) {
+    /// Adds the message that is due to what is to be sent.
+    pub fn put(&mut self, to: &mut Vec<u8>) {
         let step = &mut self.steps[self.at];
         to.extend_from_slice(&step.frame);
         step.advance();
     }
 
     /// Takes a reply. Whether it completes an operation.
-    fn take(&mut self, frame: &[u8]) -> Result<bool> {
+    pub fn take(&mut self, frame: &[u8]) -> Result<bool> {
         let step = &self.steps[self.at];
         let expected = step.frame[4] + 1;
         connection::check(frame, expected)?;
@@ -120,32 +153,6 @@ impl Slot {
         self.at = (self.at + 1) % self.steps.len();
         Ok(ends)
     }
-}
-
-/// How long to go on.
-#[derive(Clone, Copy)]
-pub enum Until {
-    /// No operation begins after this.
-    Time(Instant),
-    /// So many operations begin.
-    Count(u64),
-}
-
-impl Until {
-    fn is_over(self, begun: u64, now: Instant) -> bool {
-        match self {
-            Self::Time(deadline) => now >= deadline,
-            Self::Count(count) => begun >= count,
-        }
-    }
-}
-
-/// What was done.
-#[derive(Default)]
-pub struct Outcome {
-    pub operations: u64,
-    pub elapsed: Duration,
-    pub times: Histogram,
 }
 
 /// Runs all `slots` on `connection` until the end, and on until each has completed what it began.
@@ -156,7 +163,6 @@ pub fn drive(connection: &mut Connection, slots: &mut [Slot], until: Until) -> R
     let mut begun = 0;
     let mut busy = 0usize;
     for slot in slots.iter_mut() {
-        // A slot with two operations may have stopped between them.
         slot.since = begin;
         slot.put(&mut due);
         begun += 1;
@@ -190,7 +196,8 @@ pub fn drive(connection: &mut Connection, slots: &mut [Slot], until: Until) -> R
     Ok(outcome)
 }
 
-fn slot_of<'a>(slots: &'a mut [Slot], frame: &[u8]) -> Result<&'a mut Slot> {
+/// The slot that a reply is for.
+pub fn slot_of<'a>(slots: &'a mut [Slot], frame: &[u8]) -> Result<&'a mut Slot> {
     let header = Header::peek(frame).context("a frame has a header")?;
     slots
         .get_mut(usize::from(header.tag))
