@@ -28,12 +28,15 @@ use std::time::Duration;
 use anyhow::Result;
 use anyhow::ensure;
 use clap::Parser;
+use tempfile::TempDir;
 
 use crate::run::Measured;
 use crate::run::Settings;
 use crate::server::Peer;
 use crate::server::Programs;
 
+/// The tree, in the directory of a run.
+const TREE: &str = "tree";
 /// Entries of the wide directory.
 const ENTRIES: u64 = 100_000;
 /// And where only the harness is tested.
@@ -60,12 +63,8 @@ struct Options {
         default_value = "target/release/ninefold"
     )]
     ninefold: PathBuf,
-    /// The directory of peer-p9 and peer-unpfs
-    #[arg(
-        long,
-        value_name = "DIR",
-        default_value = "benches/peers/target/release"
-    )]
+    /// The directory of peer-p9 and unpfs
+    #[arg(long, value_name = "DIR", default_value = "target/bench/peers/bin")]
     peer_programs: PathBuf,
     /// The servers, in the order of their turns
     #[arg(
@@ -87,7 +86,10 @@ struct Options {
     /// See whether the harness works: one round of a few milliseconds, no system calls counted
     #[arg(long)]
     quick: bool,
-    /// Where to put the table, the figures and, for the time of the run, the tree
+    /// Where to make the tree; beside the table if it cannot be made there
+    #[arg(long, value_name = "DIR", default_value = "/dev/shm")]
+    scratch: PathBuf,
+    /// Where to put the table and the figures
     #[arg(long, value_name = "DIR", default_value = "target/bench")]
     output: PathBuf,
 }
@@ -105,15 +107,9 @@ fn run(options: &Options) -> Result<()> {
     let rows: Vec<_> = rows.collect();
     ensure!(!rows.is_empty(), "no row is named so");
     fs::create_dir_all(&options.output)?;
-    let place = tempfile::Builder::new()
-        .prefix("run-")
-        .tempdir_in(fs::canonicalize(&options.output)?)?;
+    let wide = rows.iter().any(|row| row.work.is_wide());
+    let place = place(options, wide)?;
     let settings = settings(options, place.path())?;
-    fs::create_dir(&settings.tree)?;
-    tree::make(&settings.tree)?;
-    if rows.iter().any(|row| row.work.is_wide()) {
-        tree::widen(&settings.tree, settings.entries)?;
-    }
     let mut measured = Vec::new();
     for row in rows {
         measured.push(run::measure(&settings, row)?);
@@ -127,6 +123,37 @@ fn run(options: &Options) -> Result<()> {
     fs::write(options.output.join("figures.json"), figures)?;
     println!("{}", counts(&measured));
     Ok(())
+}
+
+/// A directory with the tree, which goes away with it: in memory, so that no disk is measured, or where the table goes.
+fn place(options: &Options, wide: bool) -> Result<TempDir> {
+    let entries = entries(options);
+    let memory = made_in(&options.scratch, entries, wide);
+    memory.or_else(|error| {
+        println!("no tree in {}: {error:#}", options.scratch.display());
+        made_in(&fs::canonicalize(&options.output)?, entries, wide)
+    })
+}
+
+fn made_in(dir: &Path, entries: u64, wide: bool) -> Result<TempDir> {
+    let place = tempfile::Builder::new()
+        .prefix("ninefold-bench-")
+        .tempdir_in(dir)?;
+    let root = place.path().join(TREE);
+    fs::create_dir(&root)?;
+    tree::make(&root)?;
+    if wide {
+        tree::widen(&root, entries)?;
+    }
+    Ok(place)
+}
+
+fn entries(options: &Options) -> u64 {
+    if options.quick {
+        QUICK_ENTRIES
+    } else {
+        ENTRIES
+    }
 }
 
 fn settings(options: &Options, place: &Path) -> Result<Settings> {
@@ -145,8 +172,8 @@ fn settings(options: &Options, place: &Path) -> Result<Settings> {
         rounds: if quick { 1 } else { options.rounds.max(1) },
         time,
         quick,
-        entries: if quick { QUICK_ENTRIES } else { ENTRIES },
-        tree: place.join("tree"),
+        entries: entries(options),
+        tree: place.join(TREE),
         beside: place.to_path_buf(),
     })
 }

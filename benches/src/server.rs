@@ -21,6 +21,8 @@ use clap::ValueEnum;
 use crate::process;
 use crate::process::Pin;
 
+/// What unpfs appends to the name of its socket.
+const UNPFS_PORT: &str = ":0";
 const START_LIMIT: Duration = Duration::from_secs(20);
 
 /// Whom to measure.
@@ -34,7 +36,7 @@ pub enum Peer {
     Diod,
     /// The p9 crate behind a small loop
     P9,
-    /// The unpfs server of the rs9p crate
+    /// The program unpfs, of the crate rs9p
     Unpfs,
 }
 
@@ -53,7 +55,7 @@ impl fmt::Display for Peer {
 /// Where the programs are.
 pub struct Programs {
     pub ninefold: PathBuf,
-    /// The directory of `peer-p9` and `peer-unpfs`.
+    /// The directory of `peer-p9` and `unpfs`.
     pub peers: PathBuf,
 }
 
@@ -83,7 +85,11 @@ pub struct Server {
 impl Server {
     /// Starts it and waits until it listens.
     pub fn start(programs: &Programs, task: &Task<'_>) -> Result<Self> {
-        let socket = task.beside.join("socket");
+        let socket = match task.peer {
+            Peer::Unpfs => format!("socket{UNPFS_PORT}"),
+            _ => "socket".to_owned(),
+        };
+        let socket = task.beside.join(socket);
         if socket.exists() {
             std::fs::remove_file(&socket)?;
         }
@@ -163,9 +169,15 @@ fn words(programs: &Programs, task: &Task<'_>, socket: &Path) -> Result<Vec<std:
             words.extend(fixed.split(' ').map(Into::into));
             words.extend([socket.into(), "-e".into()]);
         }
-        Peer::P9 | Peer::Unpfs => {
-            let program = programs.peers.join(format!("peer-{}", task.peer));
-            words.extend([program.into(), "--unix".into(), socket.into()]);
+        Peer::P9 => {
+            words.push(programs.peers.join("peer-p9").into());
+            words.extend(["--unix".into(), socket.into()]);
+        }
+        Peer::Unpfs => {
+            words.push(programs.peers.join("unpfs").into());
+            let path = socket.display().to_string();
+            let path = path.strip_suffix(UNPFS_PORT).unwrap_or(&path);
+            words.push(format!("unix!{path}!0").into());
         }
     }
     words.push(task.export.into());

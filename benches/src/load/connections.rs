@@ -16,7 +16,6 @@ use super::drive::Slot;
 use super::slots;
 use crate::connection::Connection;
 use crate::figures;
-use crate::work::Work;
 
 /// Events taken at once.
 const EVENTS: usize = 64;
@@ -66,7 +65,7 @@ impl Connections {
         let mut clients = Vec::new();
         for index in 0..count {
             let mut connection = target.connect()?;
-            let mut slots = slots::prepare(&mut connection, Work::Getattr, 1, target.entries)?;
+            let mut slots = slots::prepare(&mut connection, target)?;
             let data = epoll::EventData::new_u64(index.into());
             epoll::add(&epoll, &connection.stream, data, epoll::EventFlags::IN)?;
             clients.push(Client {

@@ -20,7 +20,6 @@ use crate::connection::Connection;
 use crate::histogram::Histogram;
 use crate::row::Row;
 use crate::server::Server;
-use crate::tree;
 use crate::work::Work;
 
 /// Bytes for which the figures of a bulk row are told.
@@ -124,7 +123,7 @@ impl Slots {
     fn new(target: &Target<'_>) -> Result<Self> {
         let mut connection = target.connect()?;
         let work = target.row.work;
-        let slots = slots::prepare(&mut connection, work, target.row.depth, target.entries)?;
+        let slots = slots::prepare(&mut connection, target)?;
         // Servers differ in what they carry in one message.
         let weight = if work.is_bulk() {
             f64::from(connection.msize - IO_HEADER_LEN) / f64::from(BULK_UNIT)
@@ -146,13 +145,5 @@ impl Load for Slots {
 
     fn weight(&self) -> f64 {
         self.weight
-    }
-}
-
-/// The entries of the directory that a row is about.
-fn entries(work: Work, wide: u64) -> u64 {
-    match work {
-        Work::Among { wide: false } => wide / tree::WIDER,
-        _ => wide,
     }
 }

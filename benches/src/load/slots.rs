@@ -7,9 +7,9 @@ use ninefold_wire::Request;
 use ninefold_wire::WALK_MAX;
 use ninefold_wire::flags;
 
+use super::Target;
 use super::drive::Slot;
 use super::drive::Vary;
-use super::entries;
 use crate::connection;
 use crate::connection::Connection;
 use crate::connection::ROOT;
@@ -47,13 +47,9 @@ pub fn populate(connection: &mut Connection) -> Result<()> {
     Ok(())
 }
 
-/// Prepares `depth` slots; the wide directory has `wide` entries.
-pub fn prepare(
-    connection: &mut Connection,
-    work: Work,
-    depth: u16,
-    wide: u64,
-) -> Result<Vec<Slot>> {
+/// Prepares the slots of one of a row's connections.
+pub fn prepare(connection: &mut Connection, target: &Target<'_>) -> Result<Vec<Slot>> {
+    let (work, depth) = (target.row.work, target.row.depth);
     match work {
         Work::ReadOnwards | Work::ReadAnywhere => {
             connection.open_file(SHARED, &[tree::BIG], 0)?;
@@ -71,7 +67,11 @@ pub fn prepare(
         at_calls: connection.has_at_calls()?,
         depth,
         count: connection.msize - IO_HEADER_LEN,
-        entries: entries(work, wide),
+        entries: match work {
+            Work::Among { wide: false } => target.entries / tree::WIDER,
+            _ => target.entries,
+        },
+        pid: target.server.pid(),
     };
     (0..depth)
         .map(|tag| maker.slot(connection, work, tag))
@@ -85,6 +85,8 @@ struct Maker {
     /// What a read or write carries, bytes.
     count: u32,
     entries: u64,
+    /// The server's, to tell what it left from what another one left.
+    pid: u32,
 }
 
 impl Maker {
@@ -120,7 +122,7 @@ impl Maker {
     }
 
     fn create_write(&self, slot: Slot, fid: u32, tag: u16) -> Result<Slot> {
-        let name = format!("created{tag}");
+        let name = self.name("created", tag);
         // The fid of the directory stays, for a create turns the fid it is given into the file.
         let slot = slot
             .then(&walk_to(fid, &[])?)?
@@ -130,9 +132,13 @@ impl Maker {
         self.unlink(slot, fid, &name, 0)
     }
 
+    fn name(&self, what: &str, tag: u16) -> String {
+        format!("{what}{tag}-{}", self.pid)
+    }
+
     /// There and back again: two operations.
     fn rename(&self, slot: Slot, connection: &mut Connection, fid: u32, tag: u16) -> Result<Slot> {
-        let (here, there) = (format!("here{tag}"), format!("there{tag}"));
+        let (here, there) = (self.name("here", tag), self.name("there", tag));
         connection.walk(fid, &[])?;
         connection.call(&create(fid, &here)?)?;
         connection.call(&Request::Clunk { fid })?;
@@ -156,13 +162,13 @@ impl Maker {
     }
 
     fn make_dir(&self, slot: Slot, fid: u32, tag: u16) -> Result<Slot> {
-        let name = format!("made{tag}");
+        let name = self.name("made", tag);
         let slot = slot.then(&make_dir(ROOT, &name)?)?;
         self.unlink(slot, fid, &name, flags::unlink::REMOVEDIR)
     }
 
     fn symbolic_link(&self, slot: Slot, fid: u32, tag: u16) -> Result<Slot> {
-        let name = format!("linked{tag}");
+        let name = self.name("linked", tag);
         let slot = slot
             .then(&Request::Symlink {
                 dfid: ROOT,

@@ -27,7 +27,6 @@ use crate::connection::Connection;
 use crate::figures;
 use crate::histogram::Histogram;
 use crate::tree;
-use crate::work::Work;
 
 /// Of the slow request: no slot's.
 const SLOW_TAG: u16 = 5000;
@@ -52,7 +51,7 @@ impl BesideSlow {
         for client in [&mut holder, &mut connection] {
             client.open_file(SHARED, &[tree::SMALL], flags::open::RDWR)?;
         }
-        let slots = slots::prepare(&mut connection, Work::Getattr, target.row.depth, 0)?;
+        let slots = slots::prepare(&mut connection, target)?;
         Ok(Self {
             holder,
             connection,

@@ -16,6 +16,8 @@ use crate::totals::Totals;
 
 /// A full run of all rows ends within this, and so does a build.
 const LIMIT: Duration = Duration::from_secs(4 * 3600);
+/// The version of unpfs to measure.
+const UNPFS: &str = "0.13.0";
 /// What each row can be measured with without building anything else.
 const QUICK_PEERS: &str = "ninefold,null,diod";
 
@@ -75,8 +77,8 @@ fn start(peers: &str, arguments: &[String]) -> Result<Totals> {
     let mut bench = Command::new(places::release("ninefold-bench"));
     bench.arg("run").arg("--ninefold");
     bench.arg(places::release("ninefold"));
-    bench.arg("--peer-programs").arg(peer_programs());
-    bench.arg("--output").arg(places::target().join("bench"));
+    bench.arg("--peer-programs").arg(peers_root().join("bin"));
+    bench.arg("--output").arg(output());
     bench.args(arguments);
     let mut totals = Totals::default();
     let status = process::run_lines("ninefold-bench", &bench, LIMIT, |line| match Totals::parse(
@@ -92,7 +94,7 @@ fn start(peers: &str, arguments: &[String]) -> Result<Totals> {
 }
 
 fn install(peers: &str) -> Result<()> {
-    if peers.split(',').any(|peer| peer == "diod") {
+    if names(peers, "diod") {
         ensure_installed(&["diod"])?;
     }
     // It counts system calls; without it that column stays empty.
@@ -104,21 +106,32 @@ fn build(peers: &str) -> Result<()> {
     ours.args(["build", "--release", "--quiet", "--package", "ninefold-cli"]);
     ours.args(["--package", "ninefold-bench"]);
     process::run("cargo build", &ours, LIMIT)?;
-    if !peers.split(',').any(|peer| matches!(peer, "p9" | "unpfs")) {
-        return Ok(());
+    if names(peers, "p9") {
+        install_crate("peer-p9", &["--path", "benches/peers"])?;
     }
-    let mut theirs = places::cargo();
-    theirs.args(["build", "--release", "--quiet", "--manifest-path"]);
-    theirs.arg("benches/peers/Cargo.toml");
-    theirs.arg("--target-dir").arg(peer_target());
-    process::run("cargo build", &theirs, LIMIT)
+    if names(peers, "unpfs") {
+        install_crate("unpfs", &["unpfs", "--version", UNPFS])?;
+    }
+    Ok(())
 }
 
-/// The peers are a workspace of their own, with dependencies that ours has not.
-fn peer_target() -> PathBuf {
-    places::target().join("peers")
+/// The peers have workspaces of their own, with dependencies that ours has not.
+fn install_crate(name: &str, what: &[&str]) -> Result<()> {
+    let mut install = places::cargo();
+    install.args(["install", "--locked", "--quiet", "--root"]);
+    install.arg(peers_root()).arg("--target-dir");
+    install.arg(output().join(format!("{name}-build")));
+    process::run("cargo install", install.args(what), LIMIT)
 }
 
-fn peer_programs() -> PathBuf {
-    peer_target().join("release")
+fn names(peers: &str, peer: &str) -> bool {
+    peers.split(',').any(|name| name == peer)
+}
+
+fn output() -> PathBuf {
+    places::target().join("bench")
+}
+
+fn peers_root() -> PathBuf {
+    output().join("peers")
 }
