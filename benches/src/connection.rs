@@ -258,3 +258,48 @@ pub fn check(frame: &[u8], expected: u8) -> Result<()> {
     }
     bail!("expected a reply of type {expected}, found {found}")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn frames_are_cut_wherever_the_bytes_are() {
+        let mut bytes = Vec::new();
+        for tag in 0..2000 {
+            let mut frame = Vec::new();
+            let fid = tag.into();
+            encode(&mut frame, tag, &Request::Clunk { fid }).unwrap();
+            bytes.extend(frame);
+        }
+        // Smaller than all of them, and read in pieces of another length than theirs.
+        let mut inbox = Inbox::new(64);
+        let mut tags = Vec::new();
+        for mut piece in bytes.chunks(17) {
+            while !piece.is_empty() {
+                inbox.fill(&mut piece).unwrap();
+                while let Some(frame) = inbox.frame() {
+                    tags.push(Header::peek(frame).unwrap().tag);
+                }
+            }
+        }
+        assert_eq!(tags, (0..2000).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn an_error_of_the_server_is_an_error() {
+        let mut frame = [0; 16];
+        let len = Reply::Lerror { ecode: 2 }.encode(1, &mut frame).unwrap();
+        let error = check(&frame[..len], 25).unwrap_err();
+        let error = error.downcast_ref::<std::io::Error>().unwrap();
+        assert_eq!(error.raw_os_error(), Some(ENOENT));
+    }
+
+    #[test]
+    fn another_reply_is_an_error() {
+        let mut frame = [0; 16];
+        let len = Reply::Clunk {}.encode(1, &mut frame).unwrap();
+        assert!(check(&frame[..len], 121).is_ok());
+        assert!(check(&frame[..len], 25).is_err());
+    }
+}

@@ -106,6 +106,7 @@ fn run(options: &Options) -> Result<()> {
     let rows = all.iter().filter(|row| row.name.contains(&options.rows));
     let rows: Vec<_> = rows.collect();
     ensure!(!rows.is_empty(), "no row is named so");
+    check_programs(options)?;
     fs::create_dir_all(&options.output)?;
     let wide = rows.iter().any(|row| row.work.is_wide());
     let place = place(options, wide)?;
@@ -117,11 +118,31 @@ fn run(options: &Options) -> Result<()> {
     }
     let bars = bars::markdown(&measured);
     println!("{bars}");
-    let table = format!("{bars}\n{}", table::markdown(&measured));
+    let (summary, whole) = (table::summary(&measured), table::markdown(&measured));
+    let table = format!("{bars}\n{summary}\n{whole}");
     fs::write(options.output.join("table.md"), table)?;
     let figures = serde_json::to_string_pretty(&table::json(&measured))?;
     fs::write(options.output.join("figures.json"), figures)?;
     println!("{}", counts(&measured));
+    Ok(())
+}
+
+/// A program that is not there is no trouble of a server.
+fn check_programs(options: &Options) -> Result<()> {
+    for &peer in &options.peers {
+        let program = match peer {
+            Peer::Ninefold => options.ninefold.clone(),
+            Peer::P9 => options.peer_programs.join("peer-p9"),
+            Peer::Unpfs => options.peer_programs.join("unpfs"),
+            Peer::Null | Peer::Diod => continue,
+        };
+        let there = program.exists();
+        ensure!(
+            there,
+            "no {}: cargo xtask bench makes it",
+            program.display()
+        );
+    }
     Ok(())
 }
 

@@ -65,7 +65,8 @@ pub struct ByServer {
 }
 
 impl ByServer {
-    fn new(peer: Peer) -> Self {
+    /// Without figures yet.
+    pub fn new(peer: Peer) -> Self {
         Self {
             peer,
             runs: Vec::new(),
@@ -95,6 +96,23 @@ impl Measured {
     /// The plain system calls and the null responder together, nanoseconds.
     pub fn floor(&self) -> Option<f64> {
         Some(self.plain()? + self.of(Peer::Null)?.cpu)
+    }
+
+    /// The lowest of a figure among those we are compared with.
+    pub fn least_of_peers(&self, figure: fn(&Figures) -> f64) -> Option<f64> {
+        self.of_peers(figure).min_by(f64::total_cmp)
+    }
+
+    /// And the highest.
+    pub fn most_of_peers(&self, figure: fn(&Figures) -> f64) -> Option<f64> {
+        self.of_peers(figure).max_by(f64::total_cmp)
+    }
+
+    fn of_peers(&self, figure: fn(&Figures) -> f64) -> impl Iterator<Item = f64> {
+        let peers = self.servers.iter().map(|server| server.peer);
+        peers
+            .filter(|peer| !matches!(peer, Peer::Ninefold | Peer::Null))
+            .filter_map(move |peer| Some(figure(&self.of(peer)?)))
     }
 
     /// The processor time of `peer` in terms of the floor.

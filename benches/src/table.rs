@@ -10,8 +10,40 @@ use crate::figures::Figures;
 use crate::run::Measured;
 use crate::server::Peer;
 
-const HEAD: &str = "| row | server | per second | p50 us | p99 us | p99.9 us | CPU us | x floor | calls | peak KiB | fds |\n\
-                    |---|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n";
+const HEAD: &str = "| row | server | per second | p50 us | p99 us | p99.9 us | CPU us | x floor | calls | peak KiB | fds | more |\n\
+                    |---|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|---|\n";
+const SUMMARY_HEAD: &str = "| row | floor | ninefold | x floor | diod | p9 | unpfs | per second | x best peer | p50 us | p99 us | p99.9 us | calls | peak KiB |\n\
+                            |---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n";
+
+/// Each row on one line: the processor time of all, microseconds, and what else there is to say of ours.
+pub fn summary(rows: &[Measured]) -> String {
+    let mut text = String::from(SUMMARY_HEAD);
+    for measured in rows {
+        let Some(ours) = measured.of(Peer::Ninefold) else {
+            continue;
+        };
+        let cpu = |peer| micros(measured.of(peer).map(|figures| figures.cpu));
+        let peers = [Peer::Diod, Peer::P9, Peer::Unpfs].map(cpu).join(" | ");
+        let best = measured.most_of_peers(|figures| figures.rate);
+        let best = best.and_then(|rate| figures::ratio(ours.rate, rate));
+        let times = [ours.p50, ours.p99, ours.p999];
+        let times = times.map(|nanos| micros(Some(nanos))).join(" | ");
+        let calls = measured.server(Peer::Ninefold);
+        let _ = writeln!(
+            text,
+            "| {} | {} | {} | {} | {peers} | {:.0} | {} | {times} | {} | {:.0} |",
+            measured.row.name,
+            micros(measured.floor()),
+            micros(Some(ours.cpu)),
+            number(measured.above_floor(Peer::Ninefold), 2),
+            ours.rate,
+            number(best, 2),
+            number(calls.and_then(|server| server.calls), 1),
+            ours.memory_peak,
+        );
+    }
+    text
+}
 
 /// The whole table.
 pub fn markdown(rows: &[Measured]) -> String {
@@ -101,4 +133,61 @@ fn row_json(measured: &Measured) -> Value {
         "floor_cpu_ns": measured.floor(),
         "servers": servers.collect::<Value>(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::row;
+    use crate::run::ByServer;
+
+    fn measured() -> Measured {
+        let run = Figures {
+            rate: 1000.0,
+            cpu: 9000.0,
+            ..Figures::default()
+        };
+        let null = Figures {
+            cpu: 5000.0,
+            ..Figures::default()
+        };
+        let mut servers: Vec<_> = [Peer::Ninefold, Peer::Null, Peer::Diod]
+            .map(ByServer::new)
+            .into();
+        servers[0].runs.push(run);
+        servers[0].calls = Some(3.04);
+        servers[1].runs.push(null);
+        servers[2].trouble = Some("no such thing".to_owned());
+        Measured {
+            row: row::all()[0].clone(),
+            servers,
+            plain: vec![1000.0],
+        }
+    }
+
+    #[test]
+    fn ninefold_is_compared_with_the_floor() {
+        let text = markdown(&[measured()]);
+        let line = text.lines().find(|line| line.contains("ninefold")).unwrap();
+        // 9 us are one and a half times 1 us of calls and 5 us of the null responder.
+        assert!(line.contains("| 9.00 | 1.50 | 3.0 |"), "{line}");
+    }
+
+    #[test]
+    fn lines_have_as_many_columns_as_the_head() {
+        for text in [markdown(&[measured()]), summary(&[measured()])] {
+            let columns = |line: &str| line.matches('|').count();
+            let head = columns(text.lines().next().unwrap());
+            assert!(text.lines().count() > 2);
+            assert!(text.lines().all(|line| columns(line) == head), "{text}");
+        }
+    }
+
+    #[test]
+    fn trouble_is_told() {
+        assert!(markdown(&[measured()]).contains("| | diod | | | | | | | | | | no such thing |"));
+        let json = json(&[measured()]);
+        assert_eq!(json[0]["servers"][2]["trouble"], "no such thing");
+        assert_eq!(json[0]["floor_cpu_ns"], 6000.0);
+    }
 }

@@ -9,7 +9,6 @@ use crate::run::Measured;
 use crate::server::Peer;
 
 const HEAD: &str = "| bar | wanted | measured | met |\n|---|---|---|---|\n";
-const PEERS: [Peer; 3] = [Peer::Diod, Peer::P9, Peer::Unpfs];
 
 /// The table of bars, those only for which there are figures.
 pub fn markdown(rows: &[Measured]) -> String {
@@ -111,17 +110,6 @@ impl<'a> Rows<'a> {
     /// One of our further figures on a row.
     fn extra(&self, name: &str, key: &str) -> Option<f64> {
         self.get(name)?.of(Peer::Ninefold)?.extras.get(key).copied()
-    }
-}
-
-/// The lowest (with `least`) or highest of a figure among the peers.
-fn best(measured: &Measured, figure: fn(&figures::Figures) -> f64, least: bool) -> Option<f64> {
-    let figures = PEERS.iter().filter_map(|&peer| measured.of(peer));
-    let figures = figures.map(|of_peer| figure(&of_peer));
-    if least {
-        figures.min_by(f64::total_cmp)
-    } else {
-        figures.max_by(f64::total_cmp)
     }
 }
 

@@ -2,7 +2,6 @@
 
 use super::Bar;
 use super::Rows;
-use super::best;
 use crate::figures;
 use crate::row::BULK_DEPTHS;
 use crate::row::MSIZES;
@@ -37,7 +36,7 @@ fn near_floor(rows: &Rows<'_>) -> Vec<Bar> {
         let name = format!("{name}, depth 1");
         let row = rows.get(&name);
         let peers = row.and_then(|row| {
-            let best = best(row, |figures| figures.cpu, true)?;
+            let best = row.least_of_peers(|figures| figures.cpu)?;
             figures::ratio(row.of(Peer::Ninefold)?.cpu, best)
         });
         Bar::new(format!("CPU of {name}"))
@@ -57,7 +56,7 @@ fn against_peers(row: &Measured) -> (Option<f64>, Option<f64>) {
     let against = |theirs: Option<f64>| figures::ratio(ours?, theirs?);
     let diod = row.of(Peer::Diod).map(|figures| figures.rate);
     (
-        against(best(row, |figures| figures.rate, false)),
+        against(row.most_of_peers(|figures| figures.rate)),
         against(diod),
     )
 }
@@ -161,7 +160,7 @@ fn many(rows: &Rows<'_>) -> Vec<Bar> {
         .and_then(|(beside, alone)| figures::ratio(beside, alone));
     let crowd = "getattr on 512 connections, depth 1";
     let p99 = rows.get(crowd).and_then(|row| {
-        let best = best(row, |figures| figures.p99, true)?;
+        let best = row.least_of_peers(|figures| figures.p99)?;
         figures::ratio(row.of(Peer::Ninefold)?.p99, best)
     });
     let fairness = rows.extra(crowd, figures::FAIRNESS);

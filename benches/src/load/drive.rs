@@ -203,3 +203,118 @@ pub fn slot_of<'a>(slots: &'a mut [Slot], frame: &[u8]) -> Result<&'a mut Slot> 
         .get_mut(usize::from(header.tag))
         .with_context(|| format!("a reply with tag {}, which nothing has", header.tag))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::null;
+
+    fn connect() -> (tempfile::TempDir, Connection) {
+        let dir = tempfile::tempdir().unwrap();
+        let socket = dir.path().join("socket");
+        let place = socket.clone();
+        // It serves until the test's process ends.
+        thread::spawn(move || null::serve(&place, 10));
+        while !socket.exists() {
+            thread::sleep(Duration::from_millis(1));
+        }
+        // The socket is there a moment before it listens.
+        thread::sleep(Duration::from_millis(10));
+        let connection = Connection::open(&socket, 8192, "").unwrap();
+        (dir, connection)
+    }
+
+    fn chain(tag: u16) -> Slot {
+        Slot::new(tag)
+            .then(&Request::Clunk { fid: 1 })
+            .and_then(|slot| slot.then(&Request::Clunk { fid: 1 }))
+            .unwrap()
+            .end()
+    }
+
+    #[test]
+    fn counts_operations_not_messages() {
+        let (_dir, mut connection) = connect();
+        let mut slots: Vec<_> = (0..7).map(chain).collect();
+        let outcome = drive(&mut connection, &mut slots, Until::Count(100)).unwrap();
+        assert_eq!(outcome.operations, 100);
+        assert!(outcome.times.quantile(1000).is_some());
+    }
+
+    #[test]
+    fn an_error_ends_the_row() {
+        let (_dir, mut connection) = connect();
+        // The null responder knows no Tstatfs.
+        let refused = Slot::new(0)
+            .then(&Request::Statfs { fid: 1 })
+            .unwrap()
+            .end();
+        assert!(drive(&mut connection, &mut [refused], Until::Count(1)).is_err());
+    }
+
+    fn read(vary: Vary) -> Step {
+        let request = Request::Read {
+            fid: 1,
+            offset: 0,
+            count: 10,
+        };
+        Slot::new(0).step(&request, vary).unwrap().steps.remove(0)
+    }
+
+    fn offset(step: &mut Step) -> u64 {
+        step.advance();
+        u64::from_le_bytes(step.frame[OFFSET].try_into().unwrap())
+    }
+
+    #[test]
+    fn onwards_starts_again_before_the_end() {
+        let mut step = read(Vary::Onwards {
+            first: 0,
+            stride: 10,
+            end: 35,
+        });
+        let offsets: Vec<_> = (0..5).map(|_| offset(&mut step)).collect();
+        assert_eq!(offsets, [10, 20, 0, 10, 20]);
+    }
+
+    #[test]
+    fn anywhere_stays_inside() {
+        let mut step = read(Vary::Anywhere {
+            len: 10,
+            blocks: 4,
+            seed: 1,
+        });
+        let mut offsets: Vec<_> = (0..100).map(|_| offset(&mut step)).collect();
+        offsets.sort_unstable();
+        offsets.dedup();
+        assert_eq!(offsets, [0, 10, 20, 30]);
+    }
+
+    #[test]
+    fn new_fids_are_new() {
+        let first = tree::entry_name(3);
+        let request = Request::Walk {
+            fid: 1,
+            newfid: 103,
+            steps: connection::steps(&[&first]).unwrap(),
+        };
+        let vary = Vary::NewFid {
+            entries: 100,
+            stride: 16,
+        };
+        let mut step = Slot::new(0).step(&request, vary).unwrap().steps.remove(0);
+        step.advance();
+        let second = tree::entry_name(19);
+        let wanted = Request::Walk {
+            fid: 1,
+            newfid: 119,
+            steps: connection::steps(&[&second]).unwrap(),
+        };
+        let mut frame = Vec::new();
+        connection::encode(&mut frame, 0, &wanted).unwrap();
+        assert_eq!(step.frame, frame);
+    }
+}

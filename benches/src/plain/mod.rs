@@ -87,12 +87,12 @@ fn prepare(work: Work, root: &Path, entries: u64, count: u32) -> Result<Option<O
         Work::Rename => names::rename(dir)?,
         Work::MakeDir => names::make_dir(dir),
         Work::SymbolicLink => names::symbolic_link(dir),
-        Work::XattrSet => xattr_set(dir)?,
-        Work::XattrGet => xattr_get(dir)?,
+        Work::XattrSet => xattr_set(&dir)?,
+        Work::XattrGet => xattr_get(&dir)?,
         Work::List { attributes } => list(dir, attributes),
-        Work::ReadOnwards => read(dir, count, false)?,
-        Work::ReadAnywhere => read(dir, tree::SMALL_LEN, true)?,
-        Work::WriteOnwards => write(dir, count)?,
+        Work::ReadOnwards => read(&dir, count, false)?,
+        Work::ReadAnywhere => read(&dir, tree::SMALL_LEN, true)?,
+        Work::WriteOnwards => write(&dir, count)?,
         Work::Fids { .. } => return Ok(None),
     }))
 }
@@ -156,16 +156,16 @@ fn open_read(dir: OwnedFd) -> Once {
     })
 }
 
-fn xattr_set(dir: OwnedFd) -> Result<Once> {
-    let file = open(&dir, tree::SMALL, OFlags::RDONLY)?;
+fn xattr_set(dir: &OwnedFd) -> Result<Once> {
+    let file = open(dir, tree::SMALL, OFlags::RDONLY)?;
     Ok(Box::new(move || {
         let flags = XattrFlags::empty();
         rustix::fs::fsetxattr(&file, tree::XATTR, tree::XATTR_VALUE, flags).map(|()| 1)
     }))
 }
 
-fn xattr_get(dir: OwnedFd) -> Result<Once> {
-    let file = open(&dir, tree::SMALL, OFlags::RDONLY)?;
+fn xattr_get(dir: &OwnedFd) -> Result<Once> {
+    let file = open(dir, tree::SMALL, OFlags::RDONLY)?;
     let mut value = vec![0; tree::XATTR_VALUE.len()];
     Ok(Box::new(move || {
         rustix::fs::fgetxattr(&file, tree::XATTR, &mut value[..]).map(|_| 1)
@@ -191,8 +191,8 @@ fn list(dir: OwnedFd, attributes: bool) -> Once {
     })
 }
 
-fn read(dir: OwnedFd, count: u32, anywhere: bool) -> Result<Once> {
-    let file = open(&dir, tree::BIG, OFlags::RDONLY)?;
+fn read(dir: &OwnedFd, count: u32, anywhere: bool) -> Result<Once> {
+    let file = open(dir, tree::BIG, OFlags::RDONLY)?;
     let mut buffer = vec![0; count as usize];
     let (mut offset, mut seed) = (0, 1u64);
     Ok(Box::new(move || {
@@ -207,8 +207,8 @@ fn read(dir: OwnedFd, count: u32, anywhere: bool) -> Result<Once> {
     }))
 }
 
-fn write(dir: OwnedFd, count: u32) -> Result<Once> {
-    let file = open(&dir, tree::BIG, OFlags::WRONLY)?;
+fn write(dir: &OwnedFd, count: u32) -> Result<Once> {
+    let file = open(dir, tree::BIG, OFlags::WRONLY)?;
     let data = vec![b'w'; count as usize];
     let mut offset = 0;
     Ok(Box::new(move || {

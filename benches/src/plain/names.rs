@@ -49,7 +49,7 @@ pub fn make_dir(dir: OwnedFd) -> Once {
 
 /// A symlink, an open and a statx for its qids, a readlink, a close, an unlink.
 pub fn symbolic_link(dir: OwnedFd) -> Once {
-    let mut target = vec![0; 64];
+    let mut target = [0; 64];
     Box::new(move || {
         rustix::fs::symlinkat("target", &dir, "plain-link")?;
         let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;

@@ -213,7 +213,7 @@ fn run_job((configuration, suites): &Job, parts: &Parts) -> Totals {
 
 impl Parts {
     fn ready(suites: &[Suite], packages: &[&str]) -> Result<Self> {
-        packages::ensure_installed(&HOST_PACKAGES)?;
+        ensure_installed(&HOST_PACKAGES)?;
         Ok(Self {
             root: image::ready()?,
             programs: Programs::ready(suites, packages)?,
