@@ -67,7 +67,7 @@ impl BesideSlow {
         connection::encode(&mut frame, SLOW_TAG, &slow)?;
         self.connection.stream.write_all(&frame)?;
         let outcome = drive::drive(&mut self.connection, &mut self.slots, spell)
-            .context("beside a lock that should be waited for")?;
+            .context("beside a lock that is to be waited for, and perhaps is not")?;
         self.holder.call(&lock(LockType::Unlock, 0, b"holder"))?;
         self.connection.wait(RLOCK)?;
         let unlock = lock(LockType::Unlock, 0, b"waiter");
