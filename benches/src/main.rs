@@ -28,6 +28,9 @@ use std::time::Duration;
 use anyhow::Result;
 use anyhow::ensure;
 use clap::Parser;
+use rustix::process::Resource;
+use rustix::process::Rlimit;
+use rustix::process::setrlimit;
 use tempfile::TempDir;
 
 use crate::run::Measured;
@@ -107,6 +110,12 @@ fn run(options: &Options) -> Result<()> {
     let rows: Vec<_> = rows.collect();
     ensure!(!rows.is_empty(), "no row is named so");
     check_programs(options)?;
+    // A peer that crashes is told in the table, and leaves nothing behind.
+    let no_cores = Rlimit {
+        current: Some(0),
+        maximum: Some(0),
+    };
+    setrlimit(Resource::Core, no_cores)?;
     fs::create_dir_all(&options.output)?;
     let wide = rows.iter().any(|row| row.work.is_wide());
     let place = place(options, wide)?;

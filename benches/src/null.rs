@@ -15,7 +15,6 @@ use ninefold_wire::Attr;
 use ninefold_wire::DATA_HEADER_LEN;
 use ninefold_wire::Dialect;
 use ninefold_wire::Dirent;
-use ninefold_wire::LockRange;
 use ninefold_wire::Qid;
 use ninefold_wire::Qids;
 use ninefold_wire::Reply;
@@ -48,7 +47,8 @@ pub fn serve(socket: &Path, entries: u64) -> Result<()> {
     })
 }
 
-/// Bytes that such an entry takes in an Rreaddir.
+const EOPNOTSUPP: u32 = 95;
+/// Bytes that an entry takes in an Rreaddir.
 const ENTRY_LEN: usize = Dirent::OVERHEAD + tree::ENTRY_NAME_LEN;
 
 fn listing(entries: u64) -> Vec<u8> {
@@ -174,7 +174,7 @@ impl<'a> Responder<'a> {
     }
 }
 
-/// The reply of a request that has no data.
+/// The reply of a request that has no data to be answered with.
 fn reply<'a>(request: &Request<'a>) -> Reply<'a> {
     let qid = QID;
     match *request {
@@ -199,29 +199,28 @@ fn reply<'a>(request: &Request<'a>) -> Reply<'a> {
             },
         },
         Request::Lopen { .. } => Reply::Lopen { qid, iounit: 0 },
-        Request::Lcreate { .. } => Reply::Lcreate { qid, iounit: 0 },
-        Request::Symlink { .. } => Reply::Symlink { qid },
-        Request::Mkdir { .. } => Reply::Mkdir { qid },
-        Request::Mknod { .. } => Reply::Mknod { qid },
-        Request::Readlink { .. } => Reply::Readlink { target: b"target" },
         Request::Write { data, .. } => Reply::Write {
             count: u32::try_from(data.0.len()).unwrap_or(0),
         },
-        Request::Rename { .. } => Reply::Rename {},
-        Request::Renameat { .. } => Reply::Renameat {},
-        Request::Unlinkat { .. } => Reply::Unlinkat {},
-        Request::Xattrwalk { .. } => Reply::Xattrwalk { size: 16 },
-        Request::Xattrcreate { .. } => Reply::Xattrcreate {},
-        Request::Lock { .. } => Reply::Lock {
-            status: flags::lock::SUCCESS,
-        },
-        Request::Getlock { kind, range, .. } => Reply::Getlock {
-            kind,
-            range: LockRange { ..range },
+        Request::Readlink { .. } => Reply::Readlink { target: b"target" },
+        Request::Xattrwalk { .. } => Reply::Xattrwalk {
+            size: tree::XATTR_VALUE.len() as u64,
         },
         Request::Clunk { .. } => Reply::Clunk {},
-        Request::Remove { .. } => Reply::Remove {},
-        Request::Setattr { .. } => Reply::Setattr {},
-        _ => Reply::Lerror { ecode: 95 },
+        _ => reply_to_change(request),
+    }
+}
+
+/// The reply of a request that changes names or attributes; no other is known.
+fn reply_to_change(request: &Request<'_>) -> Reply<'static> {
+    let qid = QID;
+    match request {
+        Request::Lcreate { .. } => Reply::Lcreate { qid, iounit: 0 },
+        Request::Symlink { .. } => Reply::Symlink { qid },
+        Request::Mkdir { .. } => Reply::Mkdir { qid },
+        Request::Renameat { .. } => Reply::Renameat {},
+        Request::Unlinkat { .. } => Reply::Unlinkat {},
+        Request::Xattrcreate { .. } => Reply::Xattrcreate {},
+        _ => Reply::Lerror { ecode: EOPNOTSUPP },
     }
 }
