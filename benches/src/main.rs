@@ -77,7 +77,7 @@ struct Options {
         default_value = "ninefold,null,diod,p9,unpfs"
     )]
     peers: Vec<Peer>,
-    /// Only rows whose name holds this
+    /// Only rows whose name holds this, or one of several that are parted by |
     #[arg(long, value_name = "PATTERN", default_value = "")]
     rows: String,
     /// How often each row is measured with each server
@@ -106,7 +106,10 @@ fn main() -> Result<()> {
 
 fn run(options: &Options) -> Result<()> {
     let all = row::all();
-    let rows = all.iter().filter(|row| row.name.contains(&options.rows));
+    let patterns = options.rows.split('|');
+    let rows = all
+        .iter()
+        .filter(|row| patterns.clone().any(|part| row.name.contains(part)));
     let rows: Vec<_> = rows.collect();
     ensure!(!rows.is_empty(), "no row is named so");
     check_programs(options)?;
@@ -124,15 +127,20 @@ fn run(options: &Options) -> Result<()> {
     for row in rows {
         measured.push(run::measure(&settings, row)?);
         print!("{}", table::markdown(&measured[measured.len() - 1..]));
+        write(&options.output, &measured)?;
     }
-    let bars = bars::markdown(&measured);
-    println!("{bars}");
-    let (summary, whole) = (table::summary(&measured), table::markdown(&measured));
+    println!("{}\n{}", bars::markdown(&measured), counts(&measured));
+    Ok(())
+}
+
+/// The tables and all figures, as far as the run has come.
+fn write(output: &Path, measured: &[Measured]) -> Result<()> {
+    let bars = bars::markdown(measured);
+    let (summary, whole) = (table::summary(measured), table::markdown(measured));
     let table = format!("{bars}\n{summary}\n{whole}");
-    fs::write(options.output.join("table.md"), table)?;
-    let figures = serde_json::to_string_pretty(&table::json(&measured))?;
-    fs::write(options.output.join("figures.json"), figures)?;
-    println!("{}", counts(&measured));
+    fs::write(output.join("table.md"), table)?;
+    let figures = serde_json::to_string_pretty(&table::json(measured))?;
+    fs::write(output.join("figures.json"), figures)?;
     Ok(())
 }
 

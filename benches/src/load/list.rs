@@ -29,6 +29,8 @@ const FIRST_FID: u32 = 100;
 /// Lists the wide directory.
 pub struct List {
     connection: Connection,
+    /// Where to read on.
+    offset: u64,
     attributes: bool,
     depth: u16,
 }
@@ -37,25 +39,28 @@ impl List {
     /// With `attributes`, each entry is walked to, looked at and clunked, as many at a time as the row is deep.
     pub fn new(mut connection: Connection, attributes: bool, row: &Row) -> Result<Self> {
         connection.walk(SHARED, &[tree::WIDE])?;
+        connection.open_file(OPEN, &[tree::WIDE], 0)?;
         Ok(Self {
             connection,
+            offset: 0,
             attributes,
             depth: row.depth,
         })
     }
 
-    fn list(&mut self, outcome: &mut Outcome) -> Result<()> {
-        self.connection.open_file(OPEN, &[tree::WIDE], 0)?;
-        let mut offset = 0;
-        loop {
-            let (names, last) = self.read(offset, outcome)?;
-            let Some(last) = last else { break };
-            offset = last;
-            if self.attributes {
-                self.look_at(names, outcome)?;
-            }
+    /// Goes on by one Treaddir; behind the last entry, at the first one again.
+    fn go_on(&mut self, outcome: &mut Outcome) -> Result<()> {
+        let (names, last) = self.read(self.offset, outcome)?;
+        let Some(last) = last else {
+            self.connection.call(&Request::Clunk { fid: OPEN })?;
+            self.connection.open_file(OPEN, &[tree::WIDE], 0)?;
+            self.offset = 0;
+            return Ok(());
+        };
+        self.offset = last;
+        if self.attributes {
+            self.look_at(names, outcome)?;
         }
-        self.connection.call(&Request::Clunk { fid: OPEN })?;
         Ok(())
     }
 
@@ -136,16 +141,14 @@ fn slot(tag: u16, name: &str, due: &mut Vec<u8>) -> Result<Slot> {
 }
 
 impl Load for List {
-    /// Whole listings, one at least.
+    /// Goes on where the run before has ended.
     fn run(&mut self, until: Until) -> Result<Outcome> {
         let mut outcome = Outcome::default();
         let begin = Instant::now();
-        loop {
-            self.list(&mut outcome)?;
-            if until.is_over(outcome.operations, Instant::now()) {
-                outcome.elapsed = begin.elapsed();
-                return Ok(outcome);
-            }
+        while outcome.operations == 0 || !until.is_over(outcome.operations, Instant::now()) {
+            self.go_on(&mut outcome)?;
         }
+        outcome.elapsed = begin.elapsed();
+        Ok(outcome)
     }
 }

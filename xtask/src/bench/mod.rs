@@ -31,7 +31,7 @@ pub struct Options {
         default_value = "ninefold,null,diod,p9,unpfs"
     )]
     peers: String,
-    /// Only rows whose name holds this
+    /// Only rows whose name holds this, or one of several that are parted by |
     #[arg(long, value_name = "PATTERN", default_value = "")]
     rows: String,
     /// How often each row is measured with each server
