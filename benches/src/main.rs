@@ -21,6 +21,7 @@ mod tree;
 mod work;
 
 use std::fs;
+use std::path;
 use std::path::Path;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -28,9 +29,6 @@ use std::time::Duration;
 use anyhow::Result;
 use anyhow::ensure;
 use clap::Parser;
-use rustix::process::Resource;
-use rustix::process::Rlimit;
-use rustix::process::setrlimit;
 use tempfile::TempDir;
 
 use crate::run::Measured;
@@ -113,12 +111,6 @@ fn run(options: &Options) -> Result<()> {
     let rows: Vec<_> = rows.collect();
     ensure!(!rows.is_empty(), "no row is named so");
     check_programs(options)?;
-    // A peer that crashes is told in the table, and leaves nothing behind.
-    let no_cores = Rlimit {
-        current: Some(0),
-        maximum: Some(0),
-    };
-    setrlimit(Resource::Core, no_cores)?;
     fs::create_dir_all(&options.output)?;
     let wide = rows.iter().any(|row| row.work.is_wide());
     let place = place(options, wide)?;
@@ -203,8 +195,8 @@ fn settings(options: &Options, place: &Path) -> Result<Settings> {
     };
     Ok(Settings {
         programs: Programs {
-            ninefold: options.ninefold.clone(),
-            peers: options.peer_programs.clone(),
+            ninefold: path::absolute(&options.ninefold)?,
+            peers: path::absolute(&options.peer_programs)?,
         },
         peers: options.peers.clone(),
         rounds: if quick { 1 } else { options.rounds.max(1) },

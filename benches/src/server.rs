@@ -100,6 +100,8 @@ impl Server {
         command.args(["--pdeathsig", "KILL", "--"]);
         let words = words(programs, task, &socket)?;
         command.args(&words).stdin(Stdio::null());
+        // One that crashes leaves its core where all goes away in the end.
+        command.current_dir(task.beside);
         command.stdout(output.try_clone()?).stderr(output);
         let pin = task.pinned.then(Pin::new).transpose()?;
         let child = command.spawn();

@@ -1,6 +1,9 @@
 //! Very many fids on one connection: what each costs, and whether the last ones cost more than the first.
 
+use std::time::Duration;
+
 use anyhow::Result;
+use anyhow::ensure;
 
 use super::Load;
 use super::Outcome;
@@ -18,6 +21,8 @@ use crate::tree;
 
 /// How many walks make a rate.
 const SAMPLE: u32 = 10_000;
+/// What takes longer grows with the square of the fids.
+const LIMIT: Duration = Duration::from_secs(60);
 const FIRST_FID: u32 = 100;
 
 /// Walks to files, and keeps the fids.
@@ -77,7 +82,18 @@ impl Load for Fids {
         let sample = SAMPLE.min(self.count / 4);
         let before = process::memory_kib(self.pid)?;
         let first = self.walk(sample, &mut outcome)?;
-        self.walk(self.count - 2 * sample, &mut outcome)?;
+        let mut left = self.count - 2 * sample;
+        while left > 0 {
+            let some = left.min(SAMPLE);
+            self.walk(some, &mut outcome)?;
+            left -= some;
+            let (made, elapsed) = (outcome.operations, outcome.elapsed);
+            ensure!(
+                elapsed < LIMIT,
+                "only {made} fids in {} s",
+                elapsed.as_secs()
+            );
+        }
         let last = self.walk(sample, &mut outcome)?;
         let grown = process::memory_kib(self.pid)?.saturating_sub(before);
         let bytes = (grown << 10) as f64 / outcome.operations as f64;
