@@ -1,10 +1,11 @@
 //! `cargo xtask`: what needs more than cargo.
 //!
-//! `guest` boots a real Linux in QEMU and lets its own 9p client judge the server, `guest-bench` lets it measure the
-//! server; `test` runs everything there is.
+//! `bench` measures servers side by side; `guest` boots a real Linux in QEMU and lets its own 9p client judge the
+//! server, `guest-bench` lets it measure it beside QEMU's own; `test` runs everything there is.
 //! Not part of the product: nothing in `crates/` may need it, and it holds no test of its own subject, only the machinery.
 #![forbid(unsafe_code)]
 
+mod bench;
 mod failures;
 mod guest;
 mod places;
@@ -24,6 +25,8 @@ use crate::totals::Totals;
 #[derive(Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask")]
 enum Task {
+    /// Measure 9P servers side by side
+    Bench(bench::Options),
     /// Boot a Linux guest, mount a share in it and run suites there
     Guest(guest::Options),
     /// Compare ninefold with QEMU's own server inside one guest
@@ -52,6 +55,7 @@ fn main() -> ExitCode {
 
 fn run(task: &Task) -> Result<Totals> {
     match task {
+        Task::Bench(options) => bench::run(options),
         Task::Guest(options) => guest::run(options),
         Task::GuestBench(options) => guest::bench::run(options),
         Task::Test(options) => Ok(test::run(options)),

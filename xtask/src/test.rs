@@ -10,6 +10,7 @@ use std::time::Instant;
 use anyhow::Result;
 use clap::Args;
 
+use crate::bench;
 use crate::failures;
 use crate::guest;
 use crate::guest::Choice;
@@ -38,13 +39,14 @@ pub struct Options {
 
 type Step = (&'static str, fn() -> Result<Totals>);
 
-const CHECKS: [Step; 6] = [
+const CHECKS: [Step; 7] = [
     ("format", format),
     ("clippy", clippy),
     ("licences", licences),
     ("tests", tests),
     ("models", models),
     ("mutations", mutations),
+    ("bench", bench::quick),
 ];
 
 /// Runs all steps and adds up what they counted.

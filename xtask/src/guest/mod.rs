@@ -35,6 +35,7 @@ use clap::ValueEnum;
 
 use self::kernel::Kernel;
 pub use self::kernel::Series;
+pub use self::packages::ensure_installed;
 pub use self::server::Choice;
 pub use self::server::Model;
 pub use self::session::Configuration;
@@ -213,7 +214,7 @@ fn run_job((configuration, suites): &Job, parts: &Parts) -> Totals {
 
 impl Parts {
     fn ready(suites: &[Suite], packages: &[&str]) -> Result<Self> {
-        packages::ensure_installed(&HOST_PACKAGES)?;
+        ensure_installed(&HOST_PACKAGES)?;
         Ok(Self {
             root: image::ready()?,
             programs: Programs::ready(suites, packages)?,

@@ -1,0 +1,64 @@
+//! What the kernel tells about a process: processor time, memory, descriptors; and on which processor one may run.
+
+use std::fs;
+
+use anyhow::Context;
+use anyhow::Result;
+use rustix::thread::CpuSet;
+
+/// Processor time that all living threads of a process have used, nanoseconds.
+///
+/// Right while they sleep; a thread that runs is behind by a tick at most.
+pub fn cpu_nanos(pid: u32) -> Result<u64> {
+    let mut sum = 0;
+    for task in fs::read_dir(format!("/proc/{pid}/task"))? {
+        let text = fs::read_to_string(task?.path().join("schedstat"))?;
+        let first = text.split(' ').next().context("schedstat is empty")?;
+        sum += first.parse::<u64>()?;
+    }
+    Ok(sum)
+}
+
+/// The most memory that a process has had, KiB.
+pub fn memory_peak_kib(pid: u32) -> Result<u64> {
+    status_kib(pid, "VmHWM:")
+}
+
+/// The memory that a process has, KiB.
+pub fn memory_kib(pid: u32) -> Result<u64> {
+    status_kib(pid, "VmRSS:")
+}
+
+fn status_kib(pid: u32, key: &str) -> Result<u64> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix(key));
+    let line = line.with_context(|| format!("no {key} in its status"))?;
+    Ok(line.trim().trim_end_matches(" kB").parse()?)
+}
+
+/// Open descriptors of a process.
+pub fn descriptors(pid: u32) -> Result<u64> {
+    Ok(fs::read_dir(format!("/proc/{pid}/fd"))?.count() as u64)
+}
+
+/// Keeps this thread, and what it starts, to one processor until dropped.
+pub struct Pin(CpuSet);
+
+impl Pin {
+    /// To the processor that everything of a pinned row runs on.
+    pub fn new() -> Result<Self> {
+        let before = rustix::thread::sched_getaffinity(None)?;
+        let first = (0..CpuSet::MAX_CPU).find(|&cpu| before.is_set(cpu));
+        let mut one = CpuSet::new();
+        one.set(first.context("no processor to run on")?);
+        rustix::thread::sched_setaffinity(None, &one)?;
+        Ok(Self(before))
+    }
+}
+
+impl Drop for Pin {
+    fn drop(&mut self) {
+        // What was allowed before is allowed still.
+        let _ = rustix::thread::sched_setaffinity(None, &self.0);
+    }
+}
