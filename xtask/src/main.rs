@@ -1,7 +1,7 @@
 //! `cargo xtask`: what needs more than cargo.
 //!
 //! `bench` measures servers side by side; `guest` boots a real Linux in QEMU and lets its own 9p client judge the
-//! server; `test` runs everything there is.
+//! server, `guest-bench` lets it measure it beside QEMU's own; `test` runs everything there is.
 //! Not part of the product: nothing in `crates/` may need it, and it holds no test of its own subject, only the machinery.
 #![forbid(unsafe_code)]
 
@@ -29,6 +29,8 @@ enum Task {
     Bench(bench::Options),
     /// Boot a Linux guest, mount a share in it and run suites there
     Guest(guest::Options),
+    /// Compare ninefold with QEMU's own server inside one guest
+    GuestBench(guest::bench::Options),
     /// Run every check and every test
     Test(test::Options),
 }
@@ -55,6 +57,7 @@ fn run(task: &Task) -> Result<Totals> {
     match task {
         Task::Bench(options) => bench::run(options),
         Task::Guest(options) => guest::run(options),
+        Task::GuestBench(options) => guest::bench::run(options),
         Task::Test(options) => Ok(test::run(options)),
     }
 }

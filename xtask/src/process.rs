@@ -92,6 +92,11 @@ impl Running {
         }));
     }
 
+    /// The process id: what guards the command becomes it.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// The exit status, if it has ended.
     pub fn ended(&mut self) -> Result<Option<ExitStatus>> {
         self.child

@@ -183,7 +183,7 @@ fn jobs() -> Vec<Job> {
     use Series::{V6_1, V6_12};
     use Suite::{
         Apps, Bigio, Coherence, Dialects, Fids, Fsx, Hostlocks, Ids, Interop, Lifetime, Locks, Me,
-        Names, Pjdfstest, Readdir, Squash, Transports, Users, Xattr,
+        Names, Pjdfstest, Readdir, Reboots, Squash, Transports, Users, Xattr,
     };
     // Linux 6.12 never ends a read of a file that another client has made shorter (netfs asks again and
     // again for what is behind the end): bigio, which does that, is for 6.1.
@@ -200,7 +200,7 @@ fn jobs() -> Vec<Job> {
             MappedXattr,
             vec![Apps, Pjdfstest, Xattr, Ids, Me, Fsx],
         ),
-        over_virtio(by_root(V6_12, Passthrough, vec![Apps])),
+        over_virtio(by_root(V6_12, Passthrough, vec![Apps, Reboots])),
         by_nobody(V6_12, MappedFile, [&[Lifetime], &kept[..]].concat()),
         by_root(V6_1, MappedFile, vec![Interop]),
         by_root(V6_1, MappedXattr, vec![Interop]),

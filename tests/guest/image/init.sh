@@ -1,7 +1,7 @@
 #!/bin/sh
 # Runs the suites of /opt/ninefold/plan, one a line: NAME LIMIT CACHE SOURCE OPTIONS COMMAND...
-# Each gets the share on two connections of its own, /mnt/a and /mnt/b. Lines that begin with @@ninefold are for the
-# host, which knows by them which suite runs; all else is the suites' own output.
+# Each gets the share on two connections of its own, /mnt/a and /mnt/b, and none where CACHE is -. Lines that begin with
+# @@ninefold are for the host, which knows by them which suite runs; all else is the suites' own output.
 cd /opt/ninefold || exit 1
 export PATH=/usr/local/bin:/usr/local/sbin:/usr/bin:/usr/sbin:/bin:/sbin:/opt/ninefold
 export HOME=/tmp LC_ALL=C.UTF-8 TERM=dumb NO_COLOR=1
@@ -13,6 +13,10 @@ mount -t devpts pts /dev/pts
 mount -t tmpfs -o mode=1777 shm /dev/shm
 echo "@@ninefold ready $(uname -r)"
 
+share() { # CACHE
+    [ "$1" = - ] || { ./share.sh /mnt/a "$1" && ./share.sh /mnt/b "$1"; }
+}
+
 release() {
     for dir in /mnt/b /mnt/a; do
         umount "$dir" || umount --lazy "$dir"
@@ -23,12 +27,12 @@ while read -r name limit cache SHARE_SOURCE SHARE_OPTIONS command; do
     export SHARE_SOURCE SHARE_OPTIONS
     echo "@@ninefold begin $name"
     status=1
-    if ./share.sh /mnt/a "$cache" && ./share.sh /mnt/b "$cache"; then
+    if share "$cache"; then
         # shellcheck disable=SC2086 # the command is meant to fall into words
         (cd /tmp && exec timeout --kill-after=10 "$limit" $command) < /dev/null 2>&1
         status=$?
     fi
-    release
+    [ "$cache" = - ] || release
     echo "@@ninefold end $name $status"
 done < plan
 

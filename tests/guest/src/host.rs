@@ -86,6 +86,11 @@ impl Host {
         reply.with_context(|| format!("host: {}", String::from_utf8_lossy(&words.join(&b' '))))
     }
 
+    /// What processes have cost; see the agent's `cputime`.
+    pub(crate) fn cputimes(&self) -> Result<String> {
+        Ok(String::from_utf8(self.must(&[b"cputimes"])?)?)
+    }
+
     pub(crate) fn write(&self, path: &[u8], data: &[u8]) -> Result<()> {
         self.must(&[b"write", path, data]).map(drop)
     }

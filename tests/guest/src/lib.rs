@@ -6,10 +6,13 @@
 //! directory): that is the oracle, so no row invents a rule of its own. What the Linux 9p client itself
 //! cannot do is skipped, with the reason.
 //!
+//! `ninefold-guest-bench` measures the same work on several mounts in turn.
+//!
 //! This crate knows nothing of 9P messages and starts no server: it only makes system calls.
 
 mod acl;
 mod agent;
+mod bench;
 mod cli;
 mod ctx;
 mod deeds;
@@ -25,4 +28,5 @@ mod sys;
 mod talk;
 
 pub use agent::agent_main;
+pub use bench::bench_main;
 pub use cli::suite_main;

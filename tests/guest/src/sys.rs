@@ -2,7 +2,7 @@
 
 #![expect(
     unsafe_code,
-    reason = "fcntl locks, signals, credentials and mappings have no safe wrapper"
+    reason = "fcntl locks, signals, credentials, clocks of processes and mappings have no safe wrapper"
 )]
 
 use std::ffi::CString;
@@ -300,4 +300,25 @@ pub(crate) fn write_mapped(fd: impl AsFd, at: usize, data: &[u8]) -> Result<(), 
         std::ptr::copy_nonoverlapping(data.as_ptr(), start.cast::<u8>().add(at), data.len());
         rustix::mm::munmap(start, length)
     }
+}
+
+/// Nanoseconds of processor time of a process with all threads it ever had.
+pub(crate) fn process_cputime(process: i32) -> Result<u64, Errno> {
+    let mut clock = 0;
+    // SAFETY: the kernel's answer goes into `clock`, which outlives the call.
+    let error = unsafe { libc::clock_getcpuclockid(process, &raw mut clock) };
+    if error != 0 {
+        return Err(Errno::from_raw_os_error(error));
+    }
+    let mut time = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    // SAFETY: the kernel's answer goes into `time`, which outlives the call.
+    if unsafe { libc::clock_gettime(clock, &raw mut time) } != 0 {
+        return Err(last_errno());
+    }
+    let [seconds, nanoseconds] = [time.tv_sec, time.tv_nsec].map(u64::try_from);
+    let seconds = seconds.map_err(|_| Errno::OVERFLOW)?;
+    Ok(seconds * 1_000_000_000 + nanoseconds.map_err(|_| Errno::OVERFLOW)?)
 }

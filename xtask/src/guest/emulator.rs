@@ -46,6 +46,11 @@ impl Emulator {
         cache::kept("qemu", &recipe, make).map(Self::Unpacked)
     }
 
+    /// What it calls itself.
+    pub fn version(&self) -> Result<String> {
+        version(self.command())
+    }
+
     /// The beginning of its command line.
     pub fn command(&self) -> Command {
         match self {
@@ -55,13 +60,16 @@ impl Emulator {
     }
 }
 
+fn version(mut command: Command) -> Result<String> {
+    let said = process::output(PROGRAM, command.arg("--version"), LIMIT)?;
+    Ok(said.lines().next().unwrap_or_default().to_owned())
+}
+
 fn make(tree: &Path) -> Result<()> {
     let work = tempfile::tempdir_in(tree)?;
     let apt = PrivateApt::set_up(work.path(), &[BASE, SUITE])?;
     apt.unpack_whole(PACKAGE, SUITE, tree)?;
-    let mut version = unpacked(tree);
-    let version = process::output(PROGRAM, version.arg("--version"), LIMIT)?;
-    println!("{}", version.lines().next().unwrap_or_default());
+    println!("{}", version(unpacked(tree))?);
     let mut help = unpacked(tree);
     let help = help.args(["-device", &format!("{DEVICE},help")]);
     process::output(PROGRAM, help, LIMIT)

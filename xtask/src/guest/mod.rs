@@ -3,6 +3,7 @@
 //! Everything comes from Debian packages and is kept below `target/guest`. Nothing is installed in the guest at run
 //! time, no mount is made on the host, and neither process nor directory stays behind.
 
+pub mod bench;
 mod cache;
 mod cpio;
 mod emulator;

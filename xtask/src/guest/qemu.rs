@@ -22,6 +22,8 @@ use crate::stop;
 const MARK: &str = "@@ninefold ";
 /// `quiet` and a panic that ends QEMU at once; the rest only makes an emulated boot shorter.
 const KERNEL_ARGUMENTS: &str = "console=ttyS0 quiet loglevel=4 panic=-1 mitigations=off nokaslr audit=0 apparmor=0 random.trust_cpu=on tsc=reliable";
+/// Has a guest that reboots do so, which otherwise ends QEMU.
+pub const REBOOTING: [&str; 2] = ["-action", "reboot=reset"];
 /// Mebibytes.
 pub const MEMORY: &str = "1280";
 
@@ -42,7 +44,7 @@ pub enum Event {
 
 /// A running guest; dropping it ends it.
 pub struct Guest {
-    _running: Running,
+    running: Running,
     lines: Receiver<String>,
 }
 
@@ -64,10 +66,12 @@ impl Guest {
         let mut command = command(emulator, kernel, root, &place);
         command.args(devices);
         let (running, lines) = Running::start_lines("qemu", &command)?;
-        Ok(Self {
-            _running: running,
-            lines,
-        })
+        Ok(Self { running, lines })
+    }
+
+    /// QEMU's process id.
+    pub fn id(&self) -> u32 {
+        self.running.id()
     }
 
     /// The next event, or nothing if there is none until `deadline`.

@@ -203,6 +203,11 @@ impl Server {
         Ok(Some(server))
     }
 
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.running.id()
+    }
+
     /// An error if it has ended.
     pub fn check(&mut self) -> Result<()> {
         match self.running.ended()? {

@@ -7,6 +7,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::fs::chown;
 use std::path::Path;
 use std::path::PathBuf;
+use std::process::Command;
 use std::time::Duration;
 use std::time::Instant;
 
@@ -20,6 +21,7 @@ use super::fsdev;
 use super::kernel::Kernel;
 use super::kernel::Series;
 use super::private;
+use super::qemu;
 use super::qemu::Event;
 use super::qemu::Guest;
 use super::server;
@@ -89,7 +91,7 @@ pub fn run(configuration: &Configuration, parts: &Parts, suites: &[Suite]) -> Re
     let agent = suites
         .iter()
         .any(|suite| suite.is_own())
-        .then(|| start_agent(&export, configuration.unprivileged))
+        .then(|| start_agent(&suites::agent(&export, configuration.unprivileged)))
         .transpose()?;
     let server_is_qemu = matches!(configuration.server, Choice::Qemu);
     let mut session = Session {
@@ -167,7 +169,11 @@ impl Devices<'_> {
             tags.push(fsdev::PEER);
         }
         let own = fsdev::arguments(self.export, self.model, &tags);
-        [self.others.as_slice(), &own].concat()
+        let mut all = [self.others.as_slice(), &own].concat();
+        if suites.iter().any(|suite| suite.reboots()) {
+            all.extend(qemu::REBOOTING.map(str::to_owned));
+        }
+        all
     }
 }
 
@@ -184,19 +190,21 @@ impl Session<'_> {
     fn run(&mut self, kernel: &Kernel, parts: &Parts, dir: &Path, suites: &[Suite]) -> Result<()> {
         let mut left = suites.to_vec();
         while !left.is_empty() {
+            let mut later = left.split_off(together(&left));
             let line = |suite: &Suite| suite.plan(&self.servers.mount(*suite), &self.scene);
             let plan: String = left.iter().map(line).collect();
             let payload = parts.programs.pack(&plan)?;
             let devices = self.devices.arguments(&left);
             let guest = Guest::boot(&self.emulator, kernel, &parts.root, &payload, dir, &devices)?;
             self.watch(&guest, &mut left)?;
+            left.append(&mut later);
         }
         Ok(())
     }
 
     /// Follows one guest until it has no suite left or is lost.
     fn watch(&mut self, guest: &Guest, left: &mut Vec<Suite>) -> Result<()> {
-        self.wait_for_boot(guest)?;
+        wait_for_boot(&self.name, guest)?;
         while let Some(&suite) = left.first() {
             let survived = self.watch_suite(guest, suite)?;
             left.remove(0);
@@ -207,37 +215,16 @@ impl Session<'_> {
         Ok(())
     }
 
-    fn wait_for_boot(&self, guest: &Guest) -> Result<()> {
-        let started = Instant::now();
-        loop {
-            match guest.next(started + BOOT_LIMIT)? {
-                Some(Event::Ready(release)) => {
-                    println!(
-                        "[{}] Linux {release} is up after {:.1} s",
-                        self.name,
-                        started.elapsed().as_secs_f32()
-                    );
-                    return Ok(());
-                }
-                Some(Event::Line(line)) => println!("[{} boot] {line}", self.name),
-                Some(Event::Begin(_) | Event::End(..)) => {}
-                Some(Event::Gone) => bail!("the guest ended while it booted"),
-                None => bail!("the guest was not up within {} s", BOOT_LIMIT.as_secs()),
-            }
-        }
-    }
-
     /// Counts one suite; says whether the guest is still good for another.
     fn watch_suite(&mut self, guest: &Guest, suite: Suite) -> Result<bool> {
         let name = suite.name();
-        let mut started = Instant::now();
+        let started = Instant::now();
         let mut deadline = started + PAUSE_LIMIT;
         let mut output = Vec::new();
         let (exit, survived) = loop {
             match guest.next(deadline)? {
                 Some(Event::Begin(_)) => {
-                    started = Instant::now();
-                    deadline = started + Duration::from_secs(suite.limit()) + GRACE;
+                    deadline = Instant::now() + Duration::from_secs(suite.limit()) + GRACE;
                 }
                 Some(Event::End(_, exit)) => break (exit, true),
                 Some(Event::Line(line)) => {
@@ -260,13 +247,43 @@ impl Session<'_> {
     }
 }
 
+/// Waits until a guest is up, and says its kernel's release.
+pub fn wait_for_boot(name: &str, guest: &Guest) -> Result<String> {
+    let started = Instant::now();
+    loop {
+        match guest.next(started + BOOT_LIMIT)? {
+            Some(Event::Ready(release)) => {
+                println!(
+                    "[{name}] Linux {release} is up after {:.1} s",
+                    started.elapsed().as_secs_f32()
+                );
+                return Ok(release);
+            }
+            Some(Event::Line(line)) => println!("[{name} boot] {line}"),
+            Some(Event::Begin(_) | Event::End(..)) => {}
+            Some(Event::Gone) => bail!("the guest ended while it booted"),
+            None => bail!("the guest was not up within {} s", BOOT_LIMIT.as_secs()),
+        }
+    }
+}
+
+/// How many of the next suites can share a guest.
+fn together(suites: &[Suite]) -> usize {
+    match suites.iter().position(|suite| suite.reboots()) {
+        Some(0) => 1,
+        Some(before) => before,
+        None => suites.len(),
+    }
+}
+
 fn lost(suite: &str, what: &str) -> i32 {
     failures::fail(&format!("{what} during {suite}"));
     -1
 }
 
-fn start_agent(export: &Path, unprivileged: bool) -> Result<(Running, u16)> {
-    let (mut running, lines) = Running::start_lines("agent", &suites::agent(export, unprivileged))?;
+/// Starts the host's agent, which says its port.
+pub fn start_agent(agent: &Command) -> Result<(Running, u16)> {
+    let (mut running, lines) = Running::start_lines("agent", agent)?;
     let first = lines
         .recv_timeout(Duration::from_secs(10))
         .context("the host agent said nothing")?;
@@ -314,4 +331,17 @@ fn make_export(export: &Path, unprivileged: bool) -> Result<()> {
         chown(export, Some(server::NOBODY), Some(server::NOBODY))?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_suite_that_reboots_is_alone() {
+        use Suite::{Apps, Locks, Reboots};
+        assert_eq!(together(&[Locks, Apps]), 2);
+        assert_eq!(together(&[Locks, Apps, Reboots, Locks]), 2);
+        assert_eq!(together(&[Reboots, Locks]), 1);
+    }
 }

@@ -54,6 +54,8 @@ pub enum Suite {
     Apps,
     /// Ways to a server beyond those that Linux's client has of its own
     Transports,
+    /// Twenty reboots of the guest with one server
+    Reboots,
     /// The public POSIX file system test suite
     Pjdfstest,
     /// The public file system exerciser
@@ -81,6 +83,7 @@ impl Suite {
             Self::Squash => "squash",
             Self::Apps => "apps",
             Self::Transports => "transports",
+            Self::Reboots => "reboots",
             Self::Pjdfstest => "pjdfstest",
             Self::Fsx => "fsx",
         }
@@ -88,7 +91,12 @@ impl Suite {
 
     /// Whether it is one of our own, which is built here and speaks with the agent.
     pub fn is_own(self) -> bool {
-        !matches!(self, Self::Pjdfstest | Self::Fsx)
+        !matches!(self, Self::Pjdfstest | Self::Fsx | Self::Reboots)
+    }
+
+    /// Whether it needs a guest for itself, which it has boot again and again: the plan begins anew with each boot.
+    pub fn reboots(self) -> bool {
+        self == Self::Reboots
     }
 
     /// The server it is asked of.
@@ -102,7 +110,7 @@ impl Suite {
         }
     }
 
-    /// Seconds after which it is given up. Emulated processors are ten to twenty times slower than real ones.
+    /// Seconds after which it is given up, counted from each boot. Emulated processors are ten to twenty times slower than real ones.
     pub fn limit(self) -> u64 {
         match self {
             Self::Apps | Self::Interop | Self::Fids => 1500,
@@ -117,6 +125,7 @@ impl Suite {
         let command = match self {
             Self::Pjdfstest => "pjdfstest.sh".to_owned(),
             Self::Fsx => "fsx.sh".to_owned(),
+            Self::Reboots => "reboots.sh".to_owned(),
             Self::Interop => format!("interop.sh {}", scene.arguments("/mnt/q")),
             Self::Coherence => format!("coherence.sh {}", scene.arguments("/mnt/b")),
             _ => format!("ninefold-suite {name} {}", scene.arguments("/mnt/b")),
@@ -201,11 +210,10 @@ impl Programs {
             files.push(("fsx", tools::FSX.ready()?));
         }
         for name in [
-            "init.sh",
-            "share.sh",
             "fsx.sh",
             "interop.sh",
             "coherence.sh",
+            "reboots.sh",
             "fsx-none.toml",
             "fsx-mmap.toml",
             "pjdfstest.sh",
@@ -213,7 +221,22 @@ impl Programs {
         ] {
             files.push((name, places::recipe().join(name)));
         }
-        Ok(Self { files })
+        Ok(Self::with(files))
+    }
+
+    /// Builds what the benchmark needs.
+    pub fn bench() -> Result<Self> {
+        tools::build(&["ninefold-cli", "ninefold-guest-tests"])?;
+        let program = "ninefold-guest-bench";
+        Ok(Self::with(vec![(program, places::release(program))]))
+    }
+
+    /// Those, and what runs them.
+    fn with(mut files: Vec<(&'static str, PathBuf)>) -> Self {
+        for name in ["init.sh", "share.sh"] {
+            files.push((name, places::recipe().join(name)));
+        }
+        Self { files }
     }
 
     /// Packs them and the plan as the guest's payload.

@@ -2,8 +2,9 @@
 //!
 //! Receiving is one thread's at a time, in order; serving is any thread's; sending is in the order
 //! in which requests end. Two rules keep replies moving. Gathered replies are sent before a thread
-//! runs a request, unless an invited colleague will come by; and before it waits or leaves. And
-//! whoever finds the receiving half taken leaves a note in `edge`, which its holder reads after.
+//! runs a request, unless an invited colleague will come by, or more requests wait and all have
+//! lately been short (then the watch sends somebody if this one is not); and before it waits or
+//! leaves. And whoever finds the receiving half taken leaves a note in `edge`, which its holder reads after.
 //!
 //! A connection is either in the epoll set or *held*: then no thread is woken for it, because one
 //! waits for its bytes in the receive call itself. That saves a quick client's requests one system
@@ -17,12 +18,13 @@ use std::os::fd::OwnedFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::event::epoll::{self, EventData, EventFlags};
 use rustix::io::Errno;
 use rustix::net::sockopt::{self, Timeout};
 
+use super::pace::Pace;
 use super::tx::Tx;
 use super::{Connection, Shared, Worker};
 use crate::export::Export;
@@ -56,6 +58,8 @@ pub(super) struct Channel {
     undrained: AtomicBool,
     /// Replies wait in `tx` to be sent.
     pending: AtomicBool,
+    /// The client does not take them.
+    stalled: AtomicBool,
     /// A colleague has been invited and is not here yet.
     offered: AtomicBool,
     /// Threads here.
@@ -77,6 +81,7 @@ pub(super) struct Channel {
     held: AtomicBool,
     receiving: AtomicBool,
     progress: AtomicU64,
+    pace: Pace,
 }
 
 /// What the epoll set watches the socket for.
@@ -110,6 +115,7 @@ impl Channel {
             frames_left: AtomicBool::new(false),
             undrained: AtomicBool::new(false),
             pending: AtomicBool::new(false),
+            stalled: AtomicBool::new(false),
             offered: AtomicBool::new(false),
             threads: AtomicUsize::new(0),
             turned_away: AtomicBool::new(false),
@@ -123,6 +129,7 @@ impl Channel {
             held: AtomicBool::new(false),
             receiving: AtomicBool::new(false),
             progress: AtomicU64::new(0),
+            pace: Pace::default(),
         }))
     }
 
@@ -219,10 +226,12 @@ impl Channel {
 
     fn run(self: &Arc<Self>, worker: &mut Worker, ticket: Ticket, len: usize) {
         let more = self.frames_left.load(Ordering::SeqCst);
-        let helped = more && self.may_have_more_threads() && self.crew.invite(self);
-        if !helped {
+        let quick = more && !self.pace.is_slow();
+        let helped = more && !quick && self.may_have_more_threads() && self.crew.invite(self);
+        if !helped && !quick {
             self.flush();
         }
+        let begun = more.then(Instant::now);
         self.progress.fetch_add(1, Ordering::Relaxed);
         if !helped && (more || self.may_have_more()) {
             self.look_after();
@@ -236,7 +245,12 @@ impl Channel {
         } = worker;
         let (frame, reply) = (&frame.bytes()[..len], reply.bytes_mut());
         let serve = AssertUnwindSafe(|| self.session.serve(ticket, frame, reply, scratch, &outlet));
-        match catch_unwind(serve) {
+        let served = catch_unwind(serve);
+        if let Some(begun) = begun {
+            let moved = served.as_ref().map_or(0, Served::len);
+            self.pace.note(begun.elapsed(), len + moved);
+        }
+        match served {
             // Nothing is placed with a client that shares no memory.
             Ok(Served::Reply(len) | Served::Placed(len)) => {
                 self.finish(ticket, &worker.reply.bytes()[..len]);

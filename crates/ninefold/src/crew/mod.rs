@@ -12,6 +12,7 @@ mod channel;
 mod connection;
 mod door;
 mod listen;
+mod pace;
 mod queue;
 mod rx;
 mod tx;

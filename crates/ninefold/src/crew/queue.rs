@@ -17,11 +17,13 @@ pub use link::QueueLink;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, Weak};
+use std::time::Instant;
 
 use ninefold_wire::message::number;
 use ninefold_wire::{HEADER_LEN, Header};
 use rustix::event::epoll::EventFlags;
 
+use super::pace::Pace;
 use super::{Connection, Shared, Worker};
 use crate::export::Export;
 use crate::locked;
@@ -82,6 +84,7 @@ struct Lane {
     stuck: AtomicBool,
     closed: AtomicBool,
     progress: AtomicU64,
+    pace: Pace,
 }
 
 /// What a thread is to do next.
@@ -123,6 +126,7 @@ impl Lane {
             stuck: AtomicBool::new(false),
             closed: AtomicBool::new(false),
             progress: AtomicU64::new(0),
+            pace: Pace::default(),
         })
     }
 
@@ -248,10 +252,12 @@ impl Lane {
 
     fn run(self: &Arc<Self>, worker: &mut Worker, ticket: Ticket, taken: &Arc<Taken>, len: usize) {
         let more = self.more.load(Ordering::SeqCst);
-        let helped = more && self.may_have_more_threads() && self.crew.invite(self);
-        if !helped {
+        let quick = more && !self.pace.is_slow();
+        let helped = more && !quick && self.may_have_more_threads() && self.crew.invite(self);
+        if !helped && !quick {
             self.tell();
         }
+        let begun = more.then(Instant::now);
         self.progress.fetch_add(1, Ordering::Relaxed);
         if !helped && (more || !self.may_have_more_threads()) {
             self.look_after();
@@ -270,6 +276,11 @@ impl Lane {
                 .serve_at(ticket, frame, reply, scratch, &outlet)
         });
         let served = catch_unwind(serve);
+        if let Some(begun) = begun {
+            let moved = served.as_ref().map_or(0, Served::len);
+            let sent = taken.place.request.len();
+            self.pace.note(begun.elapsed(), sent + moved);
+        }
         let reply = |len| worker.reply.bytes().get(..len).unwrap_or(&[]);
         match served {
             Ok(Served::Reply(len)) => self.finish_taken(ticket, taken, reply(len), len),

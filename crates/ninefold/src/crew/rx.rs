@@ -11,8 +11,9 @@ use super::buffer::Buffer;
 
 /// Received at once when no large frame is under way, bytes.
 const CHUNK: usize = 64 * 1024;
-/// A frame up to this size is copied out of a batch; a larger one takes the buffer with it.
-const SMALL: usize = 4096;
+/// Of a frame with so much still to come just the rest is received, so that the next one begins a
+/// buffer.
+const BULK: usize = 16 * 1024;
 
 /// What has been received and not yet been served.
 pub(super) struct Rx {
@@ -83,11 +84,11 @@ impl Rx {
         &self.held()[..len]
     }
 
-    /// Takes the next frame into `into`, whose first `len` bytes it then is. A lone or large frame
-    /// changes places with the buffer instead of being copied.
+    /// Takes the next frame into `into`, whose first `len` bytes it then is. A frame with less behind
+    /// it than it has itself takes the buffer with it, and what is behind it is copied.
     pub(super) fn take(&mut self, len: usize, into: &mut Buffer) {
         let rest = self.start + len..self.end;
-        if self.start == 0 && (rest.is_empty() || len > SMALL) {
+        if self.start == 0 && rest.len() < len {
             if into.len() < rest.len().max(CHUNK) {
                 *into = Buffer::new(rest.len().max(CHUNK), WRITE_HEADER_LEN);
             }
@@ -124,7 +125,7 @@ impl Rx {
             self.compact(held + missing);
         }
         let room = self.buf.len() - self.end;
-        if missing > SMALL {
+        if missing > BULK {
             missing.min(room)
         } else {
             room.min(CHUNK)

@@ -6,10 +6,11 @@ use std::os::fd::BorrowedFd;
 use rustix::io::Errno;
 use rustix::net::{SendAncillaryBuffer, SendFlags, sendmsg};
 
-/// Replies up to this size are gathered; a larger one goes straight from where it was made.
-const SMALL: usize = 4096;
+/// Replies up to this size are gathered: copying one costs less than sending it alone. A larger one
+/// goes straight from where it was made.
+const SMALL: usize = 16 * 1024;
 /// Gathered replies are sent when they are this many bytes.
-const GATHERED_MAX: usize = 32 * 1024;
+const GATHERED_MAX: usize = 64 * 1024;
 
 /// Replies on their way to the client, in order.
 #[derive(Default)]

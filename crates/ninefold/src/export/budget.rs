@@ -7,7 +7,7 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 
 use rustix::io::Errno;
@@ -76,6 +76,8 @@ impl Offer {
 pub struct Budget {
     max: usize,
     held: AtomicUsize,
+    /// Whether anything was ever given back.
+    given_back: AtomicBool,
     keepers: Mutex<Vec<Weak<Keeper>>>,
 }
 
@@ -92,6 +94,7 @@ impl Budget {
         Arc::new(Self {
             max: max.max(MIN),
             held: AtomicUsize::new(0),
+            given_back: AtomicBool::new(false),
             keepers: Mutex::default(),
         })
     }
@@ -123,6 +126,11 @@ impl Budget {
     /// Whether so many are held that some may soon be given back.
     pub(super) fn is_short(&self) -> bool {
         self.held() > self.max / 2
+    }
+
+    /// Whether all that is known has a descriptor, and will have it for the time of a request.
+    pub(super) fn has_all(&self) -> bool {
+        !self.is_short() && !self.given_back.load(Ordering::Relaxed)
     }
 
     /// Has those who hold the most give some back. False when nobody can.
@@ -162,6 +170,11 @@ impl Keeper {
 
     fn held(&self) -> usize {
         self.held.load(Ordering::Relaxed)
+    }
+
+    /// How many descriptors all clients together may hold.
+    pub(super) fn descriptors(&self) -> usize {
+        self.budget.max()
     }
 
     /// Whether others are left enough: a client may hold three quarters of what others do not.
@@ -251,7 +264,10 @@ impl Keeper {
                 break;
             };
             match next.holds().map(Parkable::park) {
-                Some(Parked::Yes) => parked += 1,
+                Some(Parked::Yes) => {
+                    self.budget.given_back.store(true, Ordering::Relaxed);
+                    parked += 1;
+                }
                 Some(Parked::Later) => locked(&self.idle).push_back(next),
                 Some(Parked::Never) | None => {}
             }

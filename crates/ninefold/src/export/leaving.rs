@@ -41,8 +41,7 @@ impl Export {
     /// ENFILE and EMFILE when there are no descriptors left; the errno of the host.
     pub(super) fn leaving(&self, at: At<'_>) -> Result<Option<Leaving>> {
         let has_files = self.ownership.has_metadata_files();
-        if !has_files && !self.budget.is_short() {
-            // All have descriptors.
+        if !has_files && self.budget.has_all() {
             return Ok(None);
         }
         let (dir, name) = at;

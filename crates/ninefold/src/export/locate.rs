@@ -14,13 +14,13 @@ impl Export {
     /// moved out of the tree.
     pub(super) fn parent(&self, dir: &Arc<Node>) -> Result<Arc<Node>> {
         if dir.id() == self.root.id() {
-            return Ok(self.root_for(dir.keeper()));
+            return Ok(self.root.root_in(dir.tree()));
         }
         let below = dir.fd()?;
         let fd = dir.keeper().open(|| sys::open_parent(below.as_fd()))?;
         let stat = sys::stat(fd.as_fd())?;
         if stat.id == self.root.id() {
-            return Ok(self.root_for(dir.keeper()));
+            return Ok(self.root.root_in(dir.tree()));
         }
         if let Some(place) = dir.place().filter(|place| place.parent().id() == stat.id) {
             return Ok(Arc::clone(place.parent()));
@@ -92,7 +92,7 @@ impl Export {
             .split(|byte| *byte == b'/')
             .filter(|name| !name.is_empty());
         let last = names.next_back().ok_or(Errno::NOENT)?;
-        let mut dir = self.root_for(node.keeper());
+        let mut dir = self.root.root_in(node.tree());
         for name in names {
             let name = Name::new(name).map_err(|_| Errno::NOENT)?;
             dir = match self.child(&dir, name) {

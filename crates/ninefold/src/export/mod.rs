@@ -20,6 +20,8 @@ mod options;
 mod ownership;
 mod place;
 mod qid;
+mod recent;
+mod walk;
 mod writer;
 mod xattr;
 
@@ -44,7 +46,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
-use ninefold_wire::{Name, Qid, Step};
+use ninefold_wire::{Name, Qid};
 use rustix::fs::{Mode, OFlags, StatFs};
 use rustix::io::Errno;
 
@@ -57,6 +59,7 @@ use node::Tree;
 use object::Objects;
 use ownership::Ownership;
 use qid::QidMap;
+use recent::Recents;
 
 /// Whether the file system knows `user.` attributes.
 fn has_xattrs(dir: BorrowedFd<'_>) -> bool {
@@ -66,10 +69,8 @@ fn has_xattrs(dir: BorrowedFd<'_>) -> bool {
 
 /// The root, held by the export itself.
 fn shared_root(fd: OwnedFd, stat: &Stat, budget: &Arc<Budget>) -> Arc<Node> {
-    let tree = Arc::new(Tree {
-        objects: Arc::new(Objects::new(fd.as_fd())),
-        keeper: Keeper::new(budget),
-    });
+    let objects = Arc::new(Objects::new(fd.as_fd()));
+    let tree = Tree::new(objects, Keeper::new(budget));
     Node::root(&tree, fd, stat)
 }
 
@@ -80,6 +81,7 @@ pub struct Export {
     ids: Option<Ids>,
     enforcer: Option<Enforcer>,
     mounts: Mounts,
+    recents: Recents,
     qids: QidMap,
     locks: LockTable,
     readonly: bool,
@@ -121,6 +123,7 @@ impl Export {
             ids,
             enforcer,
             mounts,
+            recents: Recents::new(&stat),
             qids: QidMap::new(stat.id.dev, options.multidevs, &mounted),
             locks: LockTable::new(!options.readonly),
             readonly: options.readonly,
@@ -169,13 +172,15 @@ impl Export {
         self.max_xattr
     }
 
-    /// Ends the waits whose time has come, for locks and for reading and writing. Returns when to
-    /// come back; none when nobody waits.
+    /// Ends the waits whose time has come, for locks and for reading and writing, and closes
+    /// directories that were not walked through of late. Returns when to come back; none when nobody
+    /// waits. [`LockTable::on_sooner`] says when that changes.
     pub fn expire(&self, now: Instant) -> Option<Instant> {
         let lock = self.locks.expire(now);
         let throttle = self.throttle.as_ref();
         let transfer = throttle.and_then(|throttle| throttle.release(now));
-        lock.into_iter().chain(transfer).min()
+        let recents = self.recents.expire(now);
+        lock.into_iter().chain(transfer).chain(recents).min()
     }
 
     /// The way to change something.
@@ -219,45 +224,6 @@ impl Export {
     #[must_use]
     pub fn data_version(&self, stat: &Stat) -> u64 {
         qid::change(stat)
-    }
-
-    /// One step of a walk: the object found, and its attributes.
-    ///
-    /// # Errors
-    /// ENOTDIR when `from` is not a directory, else the errno of the host.
-    pub fn step(&self, from: &Arc<Node>, step: Step<'_>) -> Result<(Arc<Node>, Stat)> {
-        if !from.is_dir() {
-            return Err(Errno::NOTDIR);
-        }
-        match step {
-            Step::Down(name) => self.child(from, name),
-            Step::Stay => Ok((Arc::clone(from), self.stat(from)?)),
-            Step::Up => {
-                let parent = self.parent(from)?;
-                let stat = self.stat(&parent)?;
-                Ok((parent, stat))
-            }
-        }
-    }
-
-    /// The entry `name` of a directory, whatever it is.
-    ///
-    /// # Errors
-    /// ENODEV for what [`Multidevs::Forbid`] keeps out of reach, else the errno of the host.
-    pub fn child(&self, dir: &Arc<Node>, name: Name<'_>) -> Result<(Arc<Node>, Stat)> {
-        self.check_name(name)?;
-        let _steady = self.ownership.steady(dir);
-        let above = dir.fd()?;
-        let fd = (dir.keeper())
-            .open(|| sys::open_entry(above.as_fd(), name, OFlags::PATH, Mode::empty()))?;
-        let mut stat = sys::stat(fd.as_fd())?;
-        if !self.qids.admits(stat.id) {
-            return Err(Errno::NODEV);
-        }
-        let node = Node::new(dir.tree(), fd, &stat, Some(Place::new(dir, name)));
-        self.ownership.found(self, &node, &mut stat)?;
-        self.show_owner(&mut stat)?;
-        Ok((node, stat))
     }
 
     /// Checks that a name is not one of the security model's own.

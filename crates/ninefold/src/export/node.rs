@@ -12,6 +12,7 @@ use super::Place;
 use super::budget::{Descriptor, Keeper, Offer, Parkable, Parked};
 use super::object::{Lost, Object, Objects, Orphan, WayBack};
 use super::opened::{ModeChange, Opened};
+use super::recent::Recent;
 use crate::sys::{self, FileId, Result, Stat, identity};
 use metadata::Known;
 
@@ -34,6 +35,18 @@ pub struct Node {
 pub(super) struct Tree {
     pub(super) objects: Arc<Objects>,
     pub(super) keeper: Arc<Keeper>,
+    /// Directories that were walked to a moment ago.
+    pub(super) recent: Arc<Recent>,
+}
+
+impl Tree {
+    pub(super) fn new(objects: Arc<Objects>, keeper: Arc<Keeper>) -> Arc<Self> {
+        Arc::new(Self {
+            objects,
+            recent: Arc::new(Recent::new(keeper.descriptors())),
+            keeper,
+        })
+    }
 }
 
 /// Most directories on the way to an object that is found by name.
@@ -48,6 +61,21 @@ impl Node {
         place: Option<Place>,
     ) -> Arc<Self> {
         Self::of(tree.objects.enter(fd, stat), tree, place)
+    }
+
+    /// A node of an object that is held by `fd` and was found at `place` just now.
+    pub(super) fn of_held(
+        object: &Arc<Object>,
+        fd: Arc<Descriptor>,
+        stat: &Stat,
+        place: Place,
+    ) -> Arc<Self> {
+        let tree = Arc::clone(&place.parent.tree);
+        Self::of(
+            tree.objects.enter_held(object, fd, stat),
+            &tree,
+            Some(place),
+        )
     }
 
     /// A node for a file just made, which borrows the descriptor of the open file.
@@ -81,13 +109,17 @@ impl Node {
 
     /// The root for another client.
     pub(super) fn root_for(&self, keeper: &Arc<Keeper>) -> Arc<Self> {
-        let objects = Arc::clone(&self.tree.objects);
+        self.root_in(&Tree::new(
+            Arc::clone(&self.tree.objects),
+            Arc::clone(keeper),
+        ))
+    }
+
+    /// The root for a client that has it already.
+    pub(super) fn root_in(&self, tree: &Arc<Tree>) -> Arc<Self> {
         Arc::new(Self {
-            object: objects.enter_again(&self.object),
-            tree: Arc::new(Tree {
-                objects,
-                keeper: Arc::clone(keeper),
-            }),
+            object: tree.objects.enter_again(&self.object),
+            tree: Arc::clone(tree),
             place: None,
             metadata: Mutex::default(),
         })
@@ -116,6 +148,11 @@ impl Node {
     /// Whether other nodes are the same object.
     pub(super) fn is_shared(&self) -> bool {
         self.object.is_shared()
+    }
+
+    /// The object that it is a node of.
+    pub(super) fn object(&self) -> &Arc<Object> {
+        &self.object
     }
 
     /// Who pays for descriptors.

@@ -277,6 +277,7 @@ mod tests {
             mtime: time,
             ctime: time,
             btime: None,
+            mount: None,
             fresh,
         }
     }

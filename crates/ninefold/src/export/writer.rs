@@ -180,6 +180,9 @@ impl<'a> Writer<'a> {
         if let Some(replaced) = replaced {
             replaced.settle();
         }
+        for (dir, name) in [old, new] {
+            dir.tree().recent.forget(dir.id(), name);
+        }
         if let Some(stat) = moved {
             objects.moved(stat.id, || Place::new(new.0, new.1));
         }
@@ -203,6 +206,9 @@ impl<'a> Writer<'a> {
         self.export.check_name(name)?;
         let removed = self.export.leaving((dir, name))?;
         self.export.ownership.unlink((dir, name), directory)?;
+        if directory {
+            dir.tree().recent.forget(dir.id(), name);
+        }
         if let Some(removed) = removed {
             removed.settle();
         }

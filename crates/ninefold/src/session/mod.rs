@@ -71,6 +71,16 @@ pub enum Served {
     Dropped,
 }
 
+impl Served {
+    /// Bytes of the reply, as far as there is one.
+    pub(crate) fn len(&self) -> usize {
+        match self {
+            Self::Reply(len) | Self::Placed(len) => *len,
+            Self::Later | Self::Dropped => 0,
+        }
+    }
+}
+
 /// The 9P state of one connection.
 pub struct Session {
     id: u64,

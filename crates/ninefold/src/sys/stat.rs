@@ -61,6 +61,9 @@ pub struct Stat {
     pub ctime: Time,
     /// Creation, where the file system knows it.
     pub btime: Option<Time>,
+    /// The mount that it was reached on, where the host tells (Linux 5.8). The number of a mount
+    /// that is gone can be given again.
+    pub mount: Option<u64>,
     /// The last change is so recent that the next one may have the same times.
     pub fresh: bool,
 }
@@ -105,7 +108,7 @@ pub fn identify_entry(dir: BorrowedFd<'_>, name: Name<'_>) -> Result<Stat> {
 }
 
 fn statx(fd: BorrowedFd<'_>, path: &[u8], flags: AtFlags) -> Result<Stat> {
-    let wanted = StatxFlags::BASIC_STATS | StatxFlags::BTIME;
+    let wanted = StatxFlags::BASIC_STATS | StatxFlags::BTIME | StatxFlags::MNT_ID;
     let flags = flags | AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
     // The clock that times changes; before the call, or a change could come between.
     let now = clock_gettime(ClockId::RealtimeCoarse);
@@ -126,7 +129,7 @@ fn is_fresh(time: Time, now: Timespec) -> bool {
 }
 
 fn of_statx(raw: &Statx) -> Stat {
-    let has_btime = StatxFlags::from_bits_retain(raw.stx_mask).contains(StatxFlags::BTIME);
+    let has = |part| StatxFlags::from_bits_retain(raw.stx_mask).contains(part);
     Stat {
         id: FileId {
             dev: fs::makedev(raw.stx_dev_major, raw.stx_dev_minor),
@@ -143,7 +146,8 @@ fn of_statx(raw: &Statx) -> Stat {
         atime: time(raw.stx_atime),
         mtime: time(raw.stx_mtime),
         ctime: time(raw.stx_ctime),
-        btime: has_btime.then(|| time(raw.stx_btime)),
+        btime: has(StatxFlags::BTIME).then(|| time(raw.stx_btime)),
+        mount: has(StatxFlags::MNT_ID).then_some(raw.stx_mnt_id),
         fresh: false,
     }
 }

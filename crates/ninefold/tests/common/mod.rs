@@ -125,6 +125,18 @@ impl Server {
         self.count("fd").saturating_sub(self.fds)
     }
 
+    /// The same without one that names `dir`: a directory stays open for a while after a walk.
+    pub fn extra_fds_beside(&self, dir: &str) -> usize {
+        let fds = format!("/proc/{}/fd", self.child.id());
+        let fds = fs::read_dir(fds).expect("a process");
+        let targets: Vec<_> = fds
+            .map(|fd| fs::read_link(fd.expect("an entry").path()).ok())
+            .collect();
+        let names = |target: &Option<PathBuf>| target.as_deref() == Some(&self.path(dir));
+        let kept = usize::from(targets.iter().any(names));
+        targets.len().saturating_sub(self.fds + kept)
+    }
+
     /// Waits until all descriptors of all clients are closed.
     pub fn wait_until_idle(&self) {
         let begun = Instant::now();

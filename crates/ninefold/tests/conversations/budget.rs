@@ -321,6 +321,22 @@ fn hold_nameless(greedy: &mut Client) -> (u32, Errno) {
     panic!("it never ends");
 }
 
+/// What gave its descriptor back while they were short has none when they are not any more.
+#[test]
+fn what_was_given_back_before_outlives_its_name() {
+    let (share, budget) = share(|root| {
+        fs::write(root.join("file"), "content").expect("a file");
+    });
+    let mut client = share.client();
+    client.find(1, "file");
+    crowd(&mut client, &budget);
+    disperse(&mut client);
+    assert!(budget.held() < budget.max() / 2, "{budget:?}");
+    client.unlinkat(0, "file", 0).expect("a removal");
+    client.lopen(1, RDONLY).expect("an open file");
+    assert_eq!(client.read(1, 0, 99).as_deref(), Ok(&b"content"[..]));
+}
+
 /// What another client holds and can do without is not its share.
 #[test]
 fn who_cannot_give_back_is_helped_by_who_can() {

@@ -26,6 +26,7 @@ mod names;
 mod objects;
 mod open;
 mod readonly;
+mod recent;
 mod share;
 mod throttle;
 mod verbs;

@@ -20,7 +20,7 @@ use crate::verbs::{RDONLY, WRONLY};
 
 /// Runs a test in a thread that has mounts and temporary files of its own; they vanish with it.
 /// Where that is refused, says so and proves nothing.
-fn with_own_mounts(test: impl FnOnce() + Send + 'static) {
+pub fn with_own_mounts(test: impl FnOnce() + Send + 'static) {
     #[expect(
         deprecated,
         reason = "what its successor is unsafe for is not done here"
@@ -41,15 +41,15 @@ fn with_own_mounts(test: impl FnOnce() + Send + 'static) {
     }
 }
 
-fn tmpfs(path: &Path) {
+pub fn tmpfs(path: &Path) {
     mount::mount("none", path, "tmpfs", MountFlags::empty(), None).expect("a mount");
 }
 
-fn bind(from: &Path, to: &Path) {
+pub fn bind(from: &Path, to: &Path) {
     mount::mount_bind(from, to).expect("a bind mount");
 }
 
-fn unmount(path: &Path) {
+pub fn unmount(path: &Path) {
     mount::unmount(path, UnmountFlags::DETACH).expect("an unmount");
 }
 

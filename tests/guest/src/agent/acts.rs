@@ -15,6 +15,7 @@ use rustix::fs::RenameFlags;
 use rustix::fs::XattrFlags;
 use rustix::io::Errno;
 
+use crate::agent::cputime::Processes;
 use crate::agent::describe;
 use crate::agent::holder::Holder;
 use crate::agent::place::Place;
@@ -27,13 +28,15 @@ use crate::talk::number_of;
 /// One connection's acts, and the locks it holds.
 pub(super) struct Acts {
     root: Arc<Root>,
+    processes: Processes,
     holders: HashMap<u32, Holder>,
 }
 
 impl Acts {
-    pub(super) fn new(root: Arc<Root>) -> Self {
+    pub(super) fn new(root: Arc<Root>, processes: Processes) -> Self {
         Self {
             root,
+            processes,
             holders: HashMap::new(),
         }
     }
@@ -49,6 +52,7 @@ impl Acts {
                 let directory = self.root.place(directory)?;
                 deeds::act(directory.open(OFlags::RDONLY | OFlags::DIRECTORY)?, words)
             }
+            [b"cputimes"] => self.processes.cputimes(),
             [b"release", holder] => self.release(holder),
             [b"mkmany", path, count, padding] => make_many(&self.root.place(path)?, count, padding),
             [command, path] => self.one(command, &self.root.place(path)?),

@@ -1,9 +1,11 @@
 //! `ninefold-host-agent`: the host's hands below the export.
 //!
 //! Listens on loopback, one thread per connection, until it is killed. It touches nothing outside its
-//! directory: paths are relative, without `..`, and no symlink is followed on the way.
+//! directory: paths are relative, without `..`, and no symlink is followed on the way. For the benchmark it also tells
+//! what servers have cost.
 
 mod acts;
+mod cputime;
 mod describe;
 mod holder;
 mod place;
@@ -23,6 +25,7 @@ use anyhow::Result;
 use clap::Parser;
 
 use crate::agent::acts::Acts;
+use crate::agent::cputime::Processes;
 use crate::agent::place::Root;
 use crate::talk;
 
@@ -33,6 +36,9 @@ struct Options {
     /// The exported directory
     #[arg(long, value_name = "EXPORT", required_unless_present = "holder")]
     dir: Option<PathBuf>,
+    /// Tell what the processes cost whose numbers are in the files of this directory
+    #[arg(long, value_name = "DIR")]
+    processes: Option<PathBuf>,
     /// Lock standard input and wait to be killed
     #[arg(long, hide = true, num_args = 4, value_names = ["SPACE", "KIND", "START", "LENGTH"])]
     holder: Option<Vec<String>>,
@@ -44,7 +50,8 @@ pub fn agent_main() -> ExitCode {
     if let Some(lock) = &options.holder {
         return holder::run(lock);
     }
-    match listen(&options.dir.unwrap_or_default()) {
+    let processes = Processes(options.processes);
+    match listen(&options.dir.unwrap_or_default(), &processes) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("ninefold-host-agent: {error:#}");
@@ -53,7 +60,7 @@ pub fn agent_main() -> ExitCode {
     }
 }
 
-fn listen(export: &std::path::Path) -> Result<()> {
+fn listen(export: &std::path::Path, processes: &Processes) -> Result<()> {
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
     let root = Root::open(export).with_context(|| format!("open {}", export.display()))?;
     let root = Arc::new(root);
@@ -61,17 +68,16 @@ fn listen(export: &std::path::Path) -> Result<()> {
     println!("listening {}", listener.local_addr()?);
     std::io::stdout().flush()?;
     for stream in listener.incoming() {
-        let root = Arc::clone(&root);
+        let acts = Acts::new(Arc::clone(&root), processes.clone());
         let stream = stream.context("accept")?;
-        std::thread::spawn(move || converse(&stream, root));
+        std::thread::spawn(move || converse(&stream, acts));
     }
     Ok(())
 }
 
 /// Until the other side ends it; locks held for it end with it.
-fn converse(stream: &TcpStream, root: Arc<Root>) -> Option<()> {
+fn converse(stream: &TcpStream, mut acts: Acts) -> Option<()> {
     let _ = stream.set_nodelay(true);
-    let mut acts = Acts::new(root);
     let mut reader = BufReader::new(stream);
     let mut line = String::new();
     while reader.read_line(&mut line).ok()? > 0 {

@@ -8,13 +8,14 @@ use std::time::{Duration, Instant};
 use super::{Channel, IDLE_MIN};
 use crate::crew::Worker;
 use crate::crew::rx::{Cut, Received, Rx};
-use crate::locked;
 use crate::session::{Admission, Ticket};
 
 /// Requests that must follow each other within [`QUICK`] before a connection is held.
 const QUICK_MIN: u32 = 4;
 /// See [`QUICK_MIN`].
 const QUICK: Duration = Duration::from_millis(2);
+/// How often in a row replies wait for those of requests that have come meanwhile.
+const GATHER_MAX: u32 = 3;
 
 /// The receiving half.
 pub(super) struct Receiving {
@@ -24,6 +25,10 @@ pub(super) struct Receiving {
     last: Instant,
     /// Requests that followed each other quickly.
     quick: u32,
+    /// Frames cut since the last receive.
+    cut: u32,
+    /// Receives since replies were last sent.
+    gathered: u32,
 }
 
 /// What a thread is to do next.
@@ -85,9 +90,7 @@ impl Channel {
     }
 
     fn next_received(self: &Arc<Self>, receiving: &mut Receiving, worker: &mut Worker) -> Next {
-        if locked(&self.tx).is_stalled() {
-            // No more requests from a client that does not take the replies.
-            self.edge.store(false, Ordering::SeqCst);
+        if self.is_behind() {
             return Next::Nothing;
         }
         loop {
@@ -105,6 +108,7 @@ impl Channel {
                 }
                 Cut::Frame(len) => match self.session.admit(receiving.rx.frame(len)) {
                     Admission::Run(ticket) => {
+                        receiving.cut += 1;
                         receiving.rx.take(len, &mut worker.frame);
                         let left = matches!(receiving.rx.cut(max), Cut::Frame(_));
                         self.frames_left.store(left, Ordering::SeqCst);
@@ -128,6 +132,21 @@ impl Channel {
         }
     }
 
+    /// Whether the client does not take its replies: then it gets no more requests served. The event
+    /// that tells of its reading brings a thread here.
+    fn is_behind(&self) -> bool {
+        if !self.stalled.load(Ordering::SeqCst) {
+            return false;
+        }
+        self.edge.store(false, Ordering::SeqCst);
+        let still = self.stalled.load(Ordering::SeqCst);
+        // Who came with that event just now may have left its note before it was wiped off.
+        if !still {
+            self.edge.store(true, Ordering::SeqCst);
+        }
+        still
+    }
+
     /// Gets more bytes, if there may be any.
     fn receive(self: &Arc<Self>, receiving: &mut Receiving) -> Received {
         let edge = self.edge.swap(false, Ordering::SeqCst);
@@ -141,9 +160,13 @@ impl Channel {
             return Received::Nothing;
         }
         self.receiving.store(true, Ordering::SeqCst);
-        self.flush();
         let wait = self.is_held();
-        let received = receiving.rx.receive(self.socket.as_fd(), wait);
+        let received = self.gather(receiving).unwrap_or_else(|| {
+            self.flush();
+            receiving.gathered = 0;
+            receiving.rx.receive(self.socket.as_fd(), wait)
+        });
+        receiving.cut = 0;
         self.receiving.store(false, Ordering::SeqCst);
         self.progress.fetch_add(1, Ordering::Relaxed);
         match received {
@@ -161,6 +184,22 @@ impl Channel {
             Received::Ended | Received::Closed => {}
         }
         received
+    }
+
+    /// Gets what has come meanwhile from a client that sends several requests at a time: then the
+    /// replies to all of them leave together. None when it is time to send those that wait.
+    fn gather(&self, receiving: &mut Receiving) -> Option<Received> {
+        let several = receiving.cut > 1 && self.pending.load(Ordering::SeqCst);
+        if !several || receiving.gathered == GATHER_MAX || self.pace.is_slow() {
+            return None;
+        }
+        receiving.gathered += 1;
+        let received = receiving.rx.receive(self.socket.as_fd(), false);
+        match received {
+            Received::Some { .. } => Some(received),
+            // What else there is to say is said once more.
+            Received::Nothing | Received::Ended | Received::Closed => None,
+        }
     }
 
     /// Keeps the connection for this thread when its requests come quickly, one at a time, and
@@ -183,6 +222,8 @@ impl Receiving {
             drained: true,
             last: Instant::now(),
             quick: 0,
+            cut: 0,
+            gathered: 0,
         }
     }
 

@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use ninefold_wire::Reply;
 use rustix::io::Errno;
 
-use super::{Channel, IDLE_MIN, Interest};
+use super::{Channel, Interest};
 use crate::crew::Connection;
 use crate::crew::tx::{Sent, Tx};
 use crate::locked;
@@ -39,9 +39,10 @@ impl Channel {
         self.after_send(tx, sent);
     }
 
-    /// Whether a thread may wait a moment for the client to take a large reply.
+    /// Whether a thread may wait a moment for the client to take a large reply: as long as another
+    /// is there for the other clients.
     fn may_block(&self) -> bool {
-        self.crew.idle.load(Ordering::SeqCst) >= IDLE_MIN
+        self.crew.idle.load(Ordering::SeqCst) > 0
     }
 
     /// Sends what is gathered.
@@ -86,6 +87,7 @@ impl Channel {
     }
 
     fn after_send(&self, tx: MutexGuard<'_, Tx>, sent: Sent) {
+        self.stalled.store(tx.is_stalled(), Ordering::SeqCst);
         self.pending
             .store(tx.is_pending() && !tx.is_stalled(), Ordering::SeqCst);
         match sent {

@@ -190,6 +190,11 @@ impl LockTable {
         locked(&self.alarms).push(Box::new(alarm));
     }
 
+    /// Calls all alarms.
+    pub(super) fn sound(&self) {
+        locked(&self.alarms).retain(|alarm| alarm());
+    }
+
     /// Asks for a lock, and waits for it if `wait` is given. A waiter is woken by whichever thread
     /// sets the lock free; by [`LockTable::expire`] if that is the host.
     ///
@@ -328,7 +333,7 @@ impl LockTable {
         let files = locked(self.shard(file));
         let (result, is_sooner) = self.work(files, file, act);
         if is_sooner {
-            locked(&self.alarms).retain(|alarm| alarm());
+            self.sound();
         }
         result
     }

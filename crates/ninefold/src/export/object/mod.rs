@@ -252,6 +252,14 @@ impl Object {
         }
     }
 
+    /// The first node since the last one went. Called with the lock of its shard held.
+    fn begin_again(&self) {
+        if self.nodes.fetch_add(1, Ordering::Relaxed) == 0 {
+            self.ends_offer();
+            locked(&self.state).extra = None;
+        }
+    }
+
     /// Whether it is to be offered now.
     pub(super) fn begins_offer(&self) -> bool {
         !self.offered.load(Ordering::Relaxed) && !self.offered.swap(true, Ordering::Relaxed)

@@ -88,6 +88,35 @@ impl Objects {
         object
     }
 
+    /// One more node of an object that may have none left, but is held by `fd` and was found in its
+    /// place just now. Undone by [`Objects::leave`].
+    pub(in crate::export) fn enter_held(
+        &self,
+        object: &Arc<Object>,
+        fd: Arc<Descriptor>,
+        stat: &Stat,
+    ) -> Arc<Object> {
+        let mut known = locked(self.shard(stat.id));
+        match known.get(&stat.id) {
+            Some(Known(found)) if Arc::ptr_eq(found, object) => {
+                found.nodes.fetch_add(1, Ordering::Relaxed);
+            }
+            // Somebody else has opened it meanwhile.
+            Some(Known(found)) if found.is_still(fd.as_fd(), stat) => {
+                let found = Arc::clone(found);
+                found.nodes.fetch_add(1, Ordering::Relaxed);
+                drop(known);
+                found.hold(fd);
+                return found;
+            }
+            _ => {
+                object.begin_again();
+                known.replace(Known(Arc::clone(object)));
+            }
+        }
+        Arc::clone(object)
+    }
+
     /// The object of a file that was just made, open as `fd`.
     pub(in crate::export) fn enter_made(&self, fd: Arc<Descriptor>, stat: &Stat) -> Arc<Object> {
         let object = Object::new(stat, Way::Lent(fd));
@@ -122,8 +151,10 @@ impl Objects {
             Some(Known(found)) if Arc::ptr_eq(found, object) => known.take(&object.id),
             _ => None,
         };
+        // The object itself may stay for a moment, what its nodes knew does not.
+        let extra = locked(&object.state).extra.take();
         drop(known);
-        drop(gone);
+        drop((gone, extra));
         false
     }
 

@@ -3,7 +3,7 @@
 use std::os::unix::fs::MetadataExt;
 
 use ninefold::{ExportOptions, SecurityModel};
-use rustix::fs::{XattrFlags, setxattr};
+use rustix::fs::{XattrFlags, removexattr, setxattr};
 
 use super::{Shown, attr, by_xattr, chmod, chown, create, kept, make_kinds, shown};
 use crate::share::Share;
@@ -180,5 +180,58 @@ fn chmod_all(client: &mut crate::client::Client) {
     for (fid, path) in [(1, "file"), (2, "dir")] {
         client.find(fid, path);
         chmod(client, fid, 0o6777).expect("a mode");
+    }
+}
+
+/// Attributes at rest are not read again, and a change is seen at once all the same, whoever makes
+/// it and however soon it comes.
+#[test]
+fn a_change_by_others_is_seen_at_once() {
+    let share = by_xattr();
+    let mut client = share.client();
+    create(&mut client, "file", (1000, 1001), 0o644);
+    client.find(1, "file");
+    for round in 0..60_u32 {
+        if round % 3 != 0 {
+            share.settle();
+        }
+        // Found, looked at and looked at again: the last time from memory.
+        let seen: Shown = shown(&mut client, "file");
+        assert_eq!(shown(&mut client, "file"), seen);
+        put(&share, "file", "uid", &(2000 + round).to_le_bytes());
+        assert_eq!(shown(&mut client, "file").0, 2000 + round);
+        put(
+            &share,
+            "file",
+            "mode",
+            &(0o100_600 + round % 8).to_le_bytes(),
+        );
+        assert_eq!(attr(&mut client, 1).mode, 0o100_600 + round % 8);
+        share.settle();
+        removexattr(share.path("file"), "user.virtfs.gid").expect("an attribute");
+        assert_eq!(attr(&mut client, 1).gid, share.stat("file").gid());
+        put(&share, "file", "gid", &7_u32.to_le_bytes());
+        assert_eq!(shown(&mut client, "file").1, 7);
+        let mode = share.stat("file").mode();
+        assert_eq!(mode, 0o100_600, "the host's stays");
+    }
+}
+
+/// An inode number that is given again brings nothing along.
+#[test]
+fn a_new_file_has_its_own_attributes() {
+    let share = by_xattr();
+    let mut client = share.client();
+    for round in 0..30_u32 {
+        share.write("file", "");
+        put(&share, "file", "uid", &(3000 + round).to_le_bytes());
+        share.settle();
+        for _ in 0..2 {
+            assert_eq!(shown(&mut client, "file").0, 3000 + round);
+        }
+        std::fs::remove_file(share.path("file")).expect("a removal");
+        share.write("file", "");
+        assert_eq!(shown(&mut client, "file").0, share.stat("file").uid());
+        std::fs::remove_file(share.path("file")).expect("a removal");
     }
 }

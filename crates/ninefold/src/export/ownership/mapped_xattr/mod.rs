@@ -4,6 +4,7 @@
 //! a file that holds its target; a device, FIFO or socket is an empty file. The format is QEMU's:
 //! numbers in little-endian bytes.
 
+mod known;
 mod names;
 
 use std::borrow::Cow;
@@ -18,6 +19,7 @@ use super::stripes::Stripes;
 use super::{At, HostModes, MadeFile, New, Owner, Ownership, Steady, host, placeholder};
 use crate::export::{Export, Node, OpenFile};
 use crate::sys::{self, Result, Stat, XattrTarget};
+use known::Known;
 
 const UID: &[u8] = b"user.virtfs.uid";
 const GID: &[u8] = b"user.virtfs.gid";
@@ -31,6 +33,7 @@ pub(super) struct MappedXattr {
     /// By object: what a change builds on does not change meanwhile.
     objects: Stripes,
     set_ids: SetIdCount,
+    known: Known,
 }
 
 impl MappedXattr {
@@ -40,6 +43,7 @@ impl MappedXattr {
             entries: Stripes::default(),
             objects: Stripes::default(),
             set_ids: SetIdCount::default(),
+            known: Known::default(),
         }
     }
 
@@ -56,6 +60,22 @@ impl MappedXattr {
                 placeholder::take_back(at, new);
                 Err(errno)
             }
+        }
+    }
+
+    /// The attributes to show of an object that the host has just described so. Those of the host's
+    /// files that this server may not read are as the host shows them.
+    fn shown(&self, export: &Export, node: &Arc<Node>, stat: &Stat) -> Result<Attributes> {
+        if let Some(known) = self.known.get(stat) {
+            return Ok(known);
+        }
+        match read_all(node) {
+            Ok(attributes) => {
+                self.known.put(export, stat, attributes);
+                Ok(attributes)
+            }
+            Err(Errno::ACCESS | Errno::PERM) => Ok(Attributes::default()),
+            Err(errno) => Err(errno),
         }
     }
 
@@ -85,16 +105,17 @@ impl Ownership for MappedXattr {
         Some(self.entries.look(dir.id()))
     }
 
-    fn complete(&self, _export: &Export, node: &Arc<Node>, stat: &mut Stat) -> Result<()> {
-        read(node)?.overlay(stat);
+    fn complete(&self, export: &Export, node: &Arc<Node>, stat: &mut Stat) -> Result<()> {
+        self.shown(export, node, stat)?.overlay(stat);
         Ok(())
     }
 
-    fn file_type(&self, _export: &Export, node: &Arc<Node>) -> Result<FileType> {
+    fn file_type(&self, export: &Export, node: &Arc<Node>) -> Result<FileType> {
         if node.file_type() != FileType::RegularFile {
             return Ok(node.file_type());
         }
-        Ok(read(node)?.file_type())
+        let stat = sys::stat(node.fd()?.as_fd())?;
+        Ok(self.shown(export, node, &stat)?.file_type())
     }
 
     fn create_file(&self, at: At<'_>, flags: OFlags, new: New) -> Result<MadeFile> {
@@ -207,15 +228,6 @@ fn open(node: &Arc<Node>) -> Result<OwnedFd> {
 /// Whether such an object of the host can have `user.` attributes at all.
 fn carries(host: FileType) -> bool {
     matches!(host, FileType::RegularFile | FileType::Directory)
-}
-
-/// The attributes to show. Those of the host's files that this server may not read are as the host
-/// shows them.
-fn read(node: &Arc<Node>) -> Result<Attributes> {
-    match read_all(node) {
-        Err(Errno::ACCESS | Errno::PERM) => Ok(Attributes::default()),
-        done => done,
-    }
 }
 
 fn read_all(node: &Arc<Node>) -> Result<Attributes> {
