@@ -2,9 +2,8 @@
 //!
 //! Receiving is one thread's at a time, in order; serving is any thread's; sending is in the order
 //! in which requests end. Two rules keep replies moving. Gathered replies are sent before a thread
-//! runs a request, unless an invited colleague will come by, or more requests wait and all have
-//! lately been short (then the watch sends somebody if this one is not); and before it waits or
-//! leaves. And whoever finds the receiving half taken leaves a note in `edge`, which its holder reads after.
+//! waits or leaves; and before it runs a request, unless an invited colleague will come by, or
+//! requests have lately been short (then the watch sends somebody if this one is not). And whoever finds the receiving half taken leaves a note in `edge`, which its holder reads after.
 //!
 //! A connection is either in the epoll set or *held*: then no thread is woken for it, because one
 //! waits for its bytes in the receive call itself. That saves a quick client's requests one system
@@ -54,6 +53,8 @@ pub(super) struct Channel {
     edge: AtomicBool,
     /// A whole frame waits in `rx`.
     frames_left: AtomicBool,
+    /// The last frame did not come alone.
+    several: AtomicBool,
     /// The socket may have more, and no event will tell.
     undrained: AtomicBool,
     /// Replies wait in `tx` to be sent.
@@ -113,6 +114,7 @@ impl Channel {
             tx: Mutex::default(),
             edge: AtomicBool::new(false),
             frames_left: AtomicBool::new(false),
+            several: AtomicBool::new(false),
             undrained: AtomicBool::new(false),
             pending: AtomicBool::new(false),
             stalled: AtomicBool::new(false),
@@ -226,14 +228,15 @@ impl Channel {
 
     fn run(self: &Arc<Self>, worker: &mut Worker, ticket: Ticket, len: usize) {
         let more = self.frames_left.load(Ordering::SeqCst);
-        let quick = more && !self.pace.is_slow();
-        let helped = more && !quick && self.may_have_more_threads() && self.crew.invite(self);
-        if !helped && !quick {
+        let slow = self.pace.is_slow();
+        let helped = more && slow && self.may_have_more_threads() && self.crew.invite(self);
+        if !helped && slow {
             self.flush();
         }
-        let begun = more.then(Instant::now);
+        let several = self.several.load(Ordering::Relaxed);
+        let begun = several.then(Instant::now);
         self.progress.fetch_add(1, Ordering::Relaxed);
-        if !helped && (more || self.may_have_more()) {
+        if !helped && (more || several || self.may_have_more()) {
             self.look_after();
         }
         interrupt::begin((self.id, ticket.number()));

@@ -252,14 +252,15 @@ impl Lane {
 
     fn run(self: &Arc<Self>, worker: &mut Worker, ticket: Ticket, taken: &Arc<Taken>, len: usize) {
         let more = self.more.load(Ordering::SeqCst);
-        let quick = more && !self.pace.is_slow();
-        let helped = more && !quick && self.may_have_more_threads() && self.crew.invite(self);
-        if !helped && !quick {
+        let slow = self.pace.is_slow();
+        let helped = more && slow && self.may_have_more_threads() && self.crew.invite(self);
+        if !helped && slow {
             self.tell();
         }
+        let untold = self.untold.load(Ordering::SeqCst);
         let begun = more.then(Instant::now);
         self.progress.fetch_add(1, Ordering::Relaxed);
-        if !helped && (more || !self.may_have_more_threads()) {
+        if !helped && (more || untold || !self.may_have_more_threads()) {
             self.look_after();
         }
         interrupt::begin((self.id, ticket.number()));

@@ -13,7 +13,7 @@ use ninefold_client::Connection;
 use ninefold_client::wire::{Dialect, Reply, Request};
 
 use super::leases::{SOON, expect_flushed, expect_same};
-use crate::common::{LIMIT, Server, attach, getattr, walk, walk_request};
+use crate::common::{Batch, LIMIT, Server, attach, getattr, walk, walk_request};
 
 /// Requests of FUSE. Source: Linux's `include/uapi/linux/fuse.h`.
 const LOOKUP: u32 = 1;
@@ -157,6 +157,40 @@ fn a_flush_ends_a_walk_that_waits() {
             .expect("to send");
         expect_flushed(&mut client, 5, 6);
         assert!(begun.elapsed() < SOON, "it waited");
+    }
+}
+
+/// Replies are gathered as long as requests are quick. Those that wait to be sent when one is not, and
+/// those to what comes after it in the same batch, do not wait for its end.
+#[test]
+fn the_rest_of_a_batch_is_answered_while_one_request_waits() {
+    const OTHERS: u16 = 8;
+    for threads in ["4", "0"] {
+        for place in [0, OTHERS / 2, OTHERS] {
+            let Some((_server, hung, mut client)) = above(threads) else {
+                return;
+            };
+            let mut batch = Batch::default();
+            for tag in 0..=OTHERS {
+                if tag == place {
+                    batch.add(100, &walk_request(1, 2, &["name"]));
+                } else {
+                    batch.add(tag, &getattr(0));
+                }
+            }
+            client.send_raw(&batch.0).expect("to send");
+            hung.wait_until_asked();
+            let mut answered: Vec<_> = (0..OTHERS)
+                .map(|_| client.recv().expect("a reply").0)
+                .collect();
+            answered.sort_unstable();
+            let others: Vec<_> = (0..=OTHERS).filter(|tag| *tag != place).collect();
+            assert_eq!(answered, others, "{threads} threads, place {place}");
+            client
+                .send(6, &Request::Flush { oldtag: 100 })
+                .expect("to send");
+            expect_flushed(&mut client, 100, 6);
+        }
     }
 }
 

@@ -109,9 +109,11 @@ impl Channel {
                 Cut::Frame(len) => match self.session.admit(receiving.rx.frame(len)) {
                     Admission::Run(ticket) => {
                         receiving.cut += 1;
+                        let several = receiving.cut > 1;
                         receiving.rx.take(len, &mut worker.frame);
                         let left = matches!(receiving.rx.cut(max), Cut::Frame(_));
                         self.frames_left.store(left, Ordering::SeqCst);
+                        self.several.store(several || left, Ordering::Relaxed);
                         let undrained = !receiving.drained && !left;
                         self.undrained.store(undrained, Ordering::Relaxed);
                         return Next::Serve(ticket, len);

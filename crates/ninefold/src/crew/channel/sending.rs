@@ -22,7 +22,7 @@ impl Channel {
 
     /// Ends a request: its reply and the Rflushes that waited for it go out, in this order.
     pub(super) fn finish(&self, ticket: Ticket, reply: &[u8]) {
-        let more = self.frames_left.load(Ordering::SeqCst);
+        let more = self.frames_left.load(Ordering::SeqCst) || self.gathers();
         let mut tx = locked(&self.tx);
         let retired = self.session.retire(ticket);
         let mut sent = Sent::Fine;
@@ -37,6 +37,11 @@ impl Channel {
             }
         }
         self.after_send(tx, sent);
+    }
+
+    /// Whether replies wait until it has been seen whether more requests have come.
+    fn gathers(&self) -> bool {
+        self.several.load(Ordering::Relaxed) && !self.pace.is_slow()
     }
 
     /// Whether a thread may wait a moment for the client to take a large reply: as long as another
