@@ -19,6 +19,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, Instant};
 
+use ninefold_wire::DATA_HEADER_LEN;
 use rustix::event::epoll::{self, EventData, EventFlags};
 use rustix::io::Errno;
 use rustix::net::sockopt::{self, Timeout};
@@ -28,7 +29,7 @@ use super::tx::Tx;
 use super::{Connection, Shared, Worker};
 use crate::export::Export;
 use crate::locked;
-use crate::session::{Outlet, Served, Session, Ticket};
+use crate::session::{Aside, Outlet, Served, Session, Ticket};
 use crate::sys::interrupt;
 use receiving::{Next, Receiving};
 
@@ -245,24 +246,32 @@ impl Channel {
             frame,
             reply,
             scratch,
+            pipe,
         } = worker;
         let (frame, reply) = (&frame.bytes()[..len], reply.bytes_mut());
-        let serve = AssertUnwindSafe(|| self.session.serve(ticket, frame, reply, scratch, &outlet));
+        let serve = AssertUnwindSafe(|| {
+            let reply = (reply, Aside::Pipe(pipe));
+            self.session
+                .serve_at(ticket, frame, reply, scratch, &outlet)
+        });
         let served = catch_unwind(serve);
         if let Some(begun) = begun {
             let moved = served.as_ref().map_or(0, Served::len);
             self.pace.note(begun.elapsed(), len + moved);
         }
         match served {
-            // Nothing is placed with a client that shares no memory.
-            Ok(Served::Reply(len) | Served::Placed(len)) => {
-                self.finish(ticket, &worker.reply.bytes()[..len]);
+            Ok(Served::Reply(len)) => self.finish(ticket, &worker.reply.bytes()[..len]),
+            Ok(Served::Placed(_)) => {
+                let head = &worker.reply.bytes()[..DATA_HEADER_LEN];
+                self.finish_piped(ticket, head, &mut worker.pipe);
             }
             Ok(Served::Dropped) => self.finish(ticket, &[]),
             Ok(Served::Later) => self.crew.watch.waiting(),
             // A defect of ours: the client gets an answer, and the others their server.
             Err(_) => self.finish_failed(ticket),
         }
+        // What a reply that is not wanted any more has left.
+        worker.pipe.clear();
     }
 
     /// Whether something may have come that nobody will be told of, or has nobody to come for it.

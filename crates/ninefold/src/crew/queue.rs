@@ -27,7 +27,7 @@ use super::pace::Pace;
 use super::{Connection, Shared, Worker};
 use crate::export::Export;
 use crate::locked;
-use crate::session::{Admission, Outlet, Place, Served, Session, Ticket};
+use crate::session::{Admission, Aside, Outlet, Place, Served, Session, Ticket};
 use crate::sys::interrupt;
 use replies::Replies;
 
@@ -269,10 +269,11 @@ impl Lane {
             frame,
             reply,
             scratch,
+            ..
         } = worker;
         let (frame, reply) = (&frame.bytes()[..len], reply.bytes_mut());
         let serve = AssertUnwindSafe(|| {
-            let reply = (reply, Some(&taken.place));
+            let reply = (reply, Aside::Memory(&taken.place));
             self.session
                 .serve_at(ticket, frame, reply, scratch, &outlet)
         });

@@ -6,6 +6,8 @@ use std::os::fd::BorrowedFd;
 use rustix::io::Errno;
 use rustix::net::{SendAncillaryBuffer, SendFlags, sendmsg};
 
+use crate::sys::Pipe;
+
 /// Replies up to this size are gathered: copying one costs less than sending it alone. A larger one
 /// goes straight from where it was made.
 const SMALL: usize = 16 * 1024;
@@ -57,22 +59,59 @@ impl Tx {
             self.pending.extend_from_slice(reply);
             return Sent::Fine;
         }
-        self.send(socket, reply, wait)
+        self.send(socket, reply, wait, false)
+    }
+
+    /// Adds a reply whose data is in a pipe, and sends all. What the client does not take is taken
+    /// out of the pipe.
+    pub(super) fn push_piped(
+        &mut self,
+        socket: BorrowedFd<'_>,
+        head: &[u8],
+        data: &mut Pipe,
+        wait: bool,
+    ) -> Sent {
+        self.pending.extend_from_slice(head);
+        if self.stalled {
+            return match data.take(&mut self.pending) {
+                Ok(()) => Sent::Fine,
+                Err(_) => Sent::Closed,
+            };
+        }
+        let mut sent = self.send(socket, &[], wait, !data.is_empty());
+        while sent == Sent::Fine && !data.is_empty() {
+            sent = match data.send(socket, wait) {
+                Ok(()) | Err(Errno::INTR) => Sent::Fine,
+                Err(Errno::AGAIN) => Sent::Stalled,
+                Err(_) => Sent::Closed,
+            };
+        }
+        if sent == Sent::Stalled {
+            self.stalled = true;
+            if data.take(&mut self.pending).is_err() {
+                sent = Sent::Closed;
+            }
+        }
+        sent
     }
 
     /// Sends what is gathered.
     pub(super) fn flush(&mut self, socket: BorrowedFd<'_>, wait: bool) -> Sent {
         self.stalled = false;
-        self.send(socket, &[], wait)
+        self.send(socket, &[], wait, false)
     }
 
-    /// Sends what is gathered and then `last`, as one.
-    fn send(&mut self, socket: BorrowedFd<'_>, last: &[u8], wait: bool) -> Sent {
+    /// Sends what is gathered and then `last`, as one, and as the beginning of something if there is
+    /// `more`.
+    fn send(&mut self, socket: BorrowedFd<'_>, last: &[u8], wait: bool, more: bool) -> Sent {
+        let mut flags = SendFlags::NOSIGNAL;
+        flags.set(SendFlags::DONTWAIT, !wait);
+        flags.set(SendFlags::MORE, more);
         let mut sent = 0;
         let all = self.pending.len() + last.len();
         while sent < all {
             let (first, second) = rest(&self.pending, last, sent);
-            match send_two(socket, first, second, wait) {
+            match send_two(socket, first, second, flags) {
                 Ok(count) => sent += count,
                 Err(Errno::INTR) => {}
                 Err(Errno::AGAIN) => {
@@ -108,10 +147,8 @@ fn send_two(
     socket: BorrowedFd<'_>,
     first: &[u8],
     second: &[u8],
-    wait: bool,
+    flags: SendFlags,
 ) -> Result<usize, Errno> {
-    let mut flags = SendFlags::NOSIGNAL;
-    flags.set(SendFlags::DONTWAIT, !wait);
     if first.is_empty() {
         return rustix::net::send(socket, second, flags);
     }

@@ -13,12 +13,14 @@ use super::buffer::Buffer;
 use super::{Connection, STOP, Shared, WAKE, rx};
 use crate::locked;
 use crate::sys::interrupt::Calls;
+use crate::sys::{self, Pipe};
 
 /// What one thread works with; kept from request to request.
 pub(super) struct Worker {
     pub(super) frame: Buffer,
     pub(super) reply: Buffer,
     pub(super) scratch: Vec<u8>,
+    pub(super) pipe: Pipe,
 }
 
 impl Shared {
@@ -27,6 +29,7 @@ impl Shared {
         if let Some(signal) = self.signal {
             locked(&self.calls).push(Calls::of_this_thread(signal));
         }
+        sys::block_sigpipe();
         let msize = self.options.session.msize_max as usize;
         let mut worker = Worker {
             frame: rx::frame_buffer(),
@@ -35,6 +38,7 @@ impl Shared {
                 DATA_HEADER_LEN,
             ),
             scratch: Vec::new(),
+            pipe: Pipe::default(),
         };
         while !self.is_stopping() {
             if let Some(channel) = self.take_offer() {

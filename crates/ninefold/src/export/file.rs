@@ -2,7 +2,7 @@
 
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use rustix::fs::{FileType, OFlags};
 use rustix::io::Errno;
@@ -78,6 +78,8 @@ pub struct OpenFile {
     locks: LockHold,
     /// How many set-id bits had been set when it was last looked whether this file has one.
     set_id_seen: AtomicU64,
+    /// The last read brought all that was asked for.
+    read_whole: AtomicBool,
     /// Each write begins its way to the disk at once.
     writeout: bool,
 }
@@ -94,6 +96,7 @@ impl OpenFile {
             access: mode.access,
             locks: LockHold::new(export, node.id()),
             set_id_seen: AtomicU64::new(0),
+            read_whole: AtomicBool::new(false),
             writeout: export.writeout,
         }
     }
@@ -103,6 +106,20 @@ impl OpenFile {
         // Read first: a write that others see costs more.
         self.set_id_seen.load(Ordering::Relaxed) != count
             && self.set_id_seen.swap(count, Ordering::Relaxed) != count
+    }
+
+    /// Whether the last read brought all that was asked for, so that the next one may: programs ask
+    /// for much of a small file.
+    pub(crate) fn is_read_whole(&self) -> bool {
+        self.read_whole.load(Ordering::Relaxed)
+    }
+
+    /// Takes note of what a read has brought.
+    pub(crate) fn note_read(&self, whole: bool) {
+        // Read first: a write that others see costs more.
+        if self.is_read_whole() != whole {
+            self.read_whole.store(whole, Ordering::Relaxed);
+        }
     }
 
     /// The descriptor, for calls that need an open file. If it was given back, the file is opened

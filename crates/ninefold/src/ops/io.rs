@@ -4,10 +4,16 @@ use ninefold_wire::{DATA_HEADER_LEN, Dialect, Reply, Tail, WRITE_HEADER_LEN};
 use rustix::io::Errno;
 
 use super::{Answer, Call, classic, xattr};
+use crate::export::OpenFile;
 use crate::fid::State;
 use crate::locked;
+use crate::session::Aside;
 use crate::sys::{Result, Source, Target};
 use crate::throttle::Direction;
+
+/// Data of this size and more goes through a pipe rather than through a buffer: that costs a system
+/// call more, and saves two copies.
+const PIPED_MIN: usize = 32 * 1024;
 
 /// Reads from an open file or an attribute's value, straight into the reply, and a file into the
 /// client's own memory where that is shared. Fewer bytes than asked
@@ -18,22 +24,7 @@ pub(super) fn read(call: &mut Call<'_>, fid: u32, offset: u64, count: u32) -> Re
         return classic::read_dir(call, &fid.node, listing, offset, count);
     }
     let len = match &fid.state {
-        State::File(file) => {
-            let size = call.out.data(count).len();
-            if let Some(wait) = call.throttle(Direction::Read, size) {
-                return Ok(Answer::Waits(wait));
-            }
-            if let Some(place) = call.place {
-                let target = Target::Memory {
-                    memory: &place.reply,
-                    start: DATA_HEADER_LEN,
-                    len: size,
-                };
-                let len = file.read_at(offset, target)?;
-                return call.out.placed(len);
-            }
-            file.read_at(offset, call.out.data(count))?
-        }
+        State::File(file) => return read_file(call, file, offset, count),
         State::Dir(_) => return Err(Errno::ISDIR),
         State::XattrRead(read) => {
             let value = &read.value;
@@ -50,13 +41,46 @@ pub(super) fn read(call: &mut Call<'_>, fid: u32, offset: u64, count: u32) -> Re
     call.out.read(len)
 }
 
+/// Reads from an open file, without a copy where that is worth it.
+fn read_file(call: &mut Call<'_>, file: &OpenFile, offset: u64, count: u32) -> Result<Answer> {
+    let size = call.out.data(count).len();
+    if let Some(wait) = call.throttle(Direction::Read, size) {
+        return Ok(Answer::Waits(wait));
+    }
+    let aside = match &mut call.aside {
+        Aside::Memory(place) => Some(Target::Memory {
+            memory: &place.reply,
+            start: DATA_HEADER_LEN,
+            len: size,
+        }),
+        Aside::Pipe(pipe) if size >= PIPED_MIN && file.is_read_whole() => {
+            Some(Target::Pipe(pipe, size))
+        }
+        Aside::Pipe(_) | Aside::Nowhere => None,
+    };
+    let piped = matches!(aside, Some(Target::Pipe(..)));
+    match aside.map(|target| file.read_at(offset, target)) {
+        // What cannot go through a pipe is copied.
+        Some(Err(Errno::INVAL)) if piped => {}
+        Some(read) => {
+            let len = read?;
+            file.note_read(len == size);
+            return call.out.placed(len);
+        }
+        None => {}
+    }
+    let len = file.read_at(offset, call.out.data(count))?;
+    file.note_read(len == size);
+    call.out.read(len)
+}
+
 /// Writes to an open file or to an attribute's value. `data` is of a request that is here as a whole:
 /// where the client shares its memory, the data stays there. Source: write(5).
 pub(super) fn write(call: &mut Call<'_>, fid: u32, offset: u64, data: &[u8]) -> Result<Answer> {
     let fid = call.fids.any(fid)?;
-    let data = match call.place {
-        Some(place) => Source::Memory(&place.request, WRITE_HEADER_LEN),
-        None => Source::Bytes(data),
+    let data = match call.aside {
+        Aside::Memory(place) => Source::Memory(&place.request, WRITE_HEADER_LEN),
+        Aside::Nowhere | Aside::Pipe(_) => Source::Bytes(data),
     };
     let len = match &fid.state {
         State::File(file) => {

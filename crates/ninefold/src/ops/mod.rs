@@ -23,7 +23,7 @@ use rustix::io::Errno;
 
 use crate::export::{Export, Keeper, Owner};
 use crate::fid::FidTable;
-use crate::session::{Outlet, Place, Ticket, Wait};
+use crate::session::{Aside, Outlet, Ticket, Wait};
 use crate::sys::{Result, Stat};
 use crate::throttle::Direction;
 
@@ -55,8 +55,8 @@ pub(crate) struct Call<'c> {
     pub(crate) scratch: &'c mut Vec<u8>,
     pub(crate) ticket: Ticket,
     pub(crate) outlet: &'c Arc<dyn Outlet>,
-    /// Where the client has the request and wants the reply, when it shares that memory.
-    pub(crate) place: Option<&'c Place>,
+    /// Where data is, other than in the frame and the buffer.
+    pub(crate) aside: Aside<'c>,
 }
 
 impl Call<'_> {

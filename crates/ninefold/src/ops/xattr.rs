@@ -14,19 +14,37 @@ use crate::sys::{Result, Source};
 /// Longest value and longest list of names, bytes.
 const VALUE_MAX: usize = 65536;
 
+/// Room for most values, bytes.
+const VALUE_SHORT: usize = 1024;
+
+/// Reads into `scratch`, with little room at first: the kernel fetches and wipes memory for all of it
+/// that is offered. Returns the length.
+fn measured(scratch: &mut Vec<u8>, read: impl Fn(&mut [u8]) -> Result<usize>) -> Result<usize> {
+    for room in [VALUE_SHORT, VALUE_MAX] {
+        if scratch.len() < room {
+            scratch.resize(room, 0);
+        }
+        match read(&mut scratch[..room]) {
+            Err(Errno::RANGE) if room < VALUE_MAX => {}
+            done => return done,
+        }
+    }
+    Err(Errno::RANGE)
+}
+
 /// Reads a value, or with an empty name the list of names, and keeps it for newfid.
 pub(super) fn walk(call: &mut Call<'_>, fid: u32, newfid: u32, name: &[u8]) -> Result<Answer> {
     let from = call.fids.object(fid)?;
     call.fids.check_free(newfid)?;
     let permit = call.fids.xattr_permit()?;
-    call.scratch.clear();
-    call.scratch.resize(VALUE_MAX, 0);
     let (node, open) = (&from.node, from.open_file());
-    let len = if name.is_empty() {
-        call.export.xattr_list(node, open, call.scratch)?
-    } else {
-        call.export.xattr_get(node, open, name, call.scratch)?
-    };
+    let len = measured(call.scratch, |room| {
+        if name.is_empty() {
+            call.export.xattr_list(node, open, room)
+        } else {
+            call.export.xattr_get(node, open, name, room)
+        }
+    })?;
     let value = call.scratch[..len].into();
     let state = State::XattrRead(Box::new(XattrRead {
         value,

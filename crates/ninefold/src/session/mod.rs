@@ -11,7 +11,7 @@ mod refusal;
 mod ticket;
 
 pub(crate) use failure::FAILURE_MAX;
-pub use place::Place;
+pub use place::{Aside, Place};
 pub(crate) use refusal::moved_name;
 pub(crate) use ticket::Wait;
 pub use ticket::{Admission, Retired, Ticket};
@@ -178,7 +178,7 @@ impl Session {
         scratch: &mut Vec<u8>,
         outlet: &Arc<dyn Outlet>,
     ) -> Served {
-        self.serve_at(ticket, frame, (reply, None), scratch, outlet)
+        self.serve_at(ticket, frame, (reply, Aside::Nowhere), scratch, outlet)
     }
 
     /// As [`Session::serve`], for a request of a client that shares memory. Data is read and
@@ -188,15 +188,19 @@ impl Session {
         &self,
         ticket: Ticket,
         frame: &[u8],
-        (reply, place): (&mut [u8], Option<&Place>),
+        (reply, aside): (&mut [u8], Aside<'_>),
         scratch: &mut Vec<u8>,
         outlet: &Arc<dyn Outlet>,
     ) -> Served {
         let Terms { msize, dialect } = self.agreed.get().unwrap_or(STRANGER);
+        let wanted = match aside {
+            Aside::Memory(place) => place.reply.len(),
+            Aside::Nowhere | Aside::Pipe(_) => usize::MAX,
+        };
         let room = usize::try_from(msize.max(MSIZE_MIN))
             .unwrap_or(reply.len())
             .min(reply.len())
-            .min(place.map_or(usize::MAX, |place| place.reply.len()));
+            .min(wanted);
         let tag = ticket.tag();
         let mut call = Call {
             export: &self.export,
@@ -209,7 +213,7 @@ impl Session {
             scratch,
             ticket,
             outlet,
-            place,
+            aside,
         };
         let answer = self.answer(&mut call, frame);
         let dialect = call.dialect;
@@ -223,9 +227,9 @@ impl Session {
     }
 
     fn answer(&self, call: &mut Call<'_>, frame: &[u8]) -> Result<Answer, Errno> {
-        let decoded = match call.place {
-            Some(place) => place.decode(frame, call.dialect, self.frame_max()),
-            None => Request::decode(frame, call.dialect),
+        let decoded = match call.aside {
+            Aside::Memory(place) => place.decode(frame, call.dialect, self.frame_max()),
+            Aside::Nowhere | Aside::Pipe(_) => Request::decode(frame, call.dialect),
         };
         let (_, request) = decoded.map_err(|error| refusal::errno(frame, error))?;
         tracing::trace!(

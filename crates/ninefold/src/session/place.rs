@@ -5,7 +5,17 @@ use ninefold_wire::{
     DATA_HEADER_LEN, DecodeError, Dialect, HEADER_LEN, Header, Request, WRITE_HEADER_LEN,
 };
 
-use crate::sys::Memory;
+use crate::sys::{Memory, Pipe};
+
+/// Where the data of a message is, other than in its frame.
+pub enum Aside<'a> {
+    /// There is no such place.
+    Nowhere,
+    /// With the client, who shares the memory of both messages.
+    Memory(&'a Place),
+    /// In a pipe, which is empty: that of an Rread may be put there.
+    Pipe(&'a mut Pipe),
+}
 
 /// The two buffers of one request.
 pub struct Place {

@@ -93,6 +93,17 @@ fn unblock(signal: c_int) {
     }
 }
 
+/// Has this thread hear of a peer that has gone by EPIPE alone, which splice(2) cannot be told.
+pub fn block_sigpipe() {
+    let mut set = MaybeUninit::<libc::sigset_t>::zeroed();
+    // SAFETY: as in `unblock`.
+    unsafe {
+        libc::sigemptyset(set.as_mut_ptr());
+        libc::sigaddset(set.as_mut_ptr(), libc::SIGPIPE);
+        libc::pthread_sigmask(libc::SIG_BLOCK, set.as_ptr(), ptr::null_mut());
+    }
+}
+
 impl Calls {
     /// Those of this thread, which others may end with this signal from now on.
     pub fn of_this_thread(signal: c_int) -> Arc<Self> {

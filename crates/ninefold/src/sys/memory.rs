@@ -10,7 +10,7 @@ use std::sync::Arc;
 use libc::{c_int, iovec, off_t};
 use rustix::io::Errno;
 
-use super::{Result, last_errno};
+use super::{Pipe, Result, last_errno};
 
 /// Most pieces that one system call takes (`IOV_MAX`).
 const PIECES_MAX: usize = 1024;
@@ -188,6 +188,8 @@ pub enum Target<'a> {
         /// Bytes to fill.
         len: usize,
     },
+    /// A pipe: up to so many bytes.
+    Pipe(&'a mut Pipe, usize),
 }
 
 impl<'a> From<&'a mut [u8]> for Target<'a> {
@@ -197,16 +199,17 @@ impl<'a> From<&'a mut [u8]> for Target<'a> {
 }
 
 impl Target<'_> {
-    /// One pread(2) at `offset` of the file.
+    /// One pread(2) at `offset` of the file; into a pipe as [`Pipe::fill`].
     ///
     /// # Errors
-    /// The errno of pread(2); EFAULT when the client took the memory away.
+    /// The errno of pread(2); EFAULT when the client took the memory away; those of [`Pipe::fill`].
     pub fn read_from(&mut self, fd: impl AsFd, offset: u64) -> Result<usize> {
         match self {
             Self::Bytes(bytes) => rustix::io::pread(fd, &mut **bytes, offset),
             Self::Memory { memory, start, len } => {
                 transfer(fd, memory.cut(*start, *len), offset, libc::preadv)
             }
+            Self::Pipe(pipe, len) => pipe.fill(fd, offset, *len),
         }
     }
 }

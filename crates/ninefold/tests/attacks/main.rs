@@ -3,6 +3,7 @@
 //! Time limits only turn a hang into a failure; nothing is decided by them.
 
 mod blocked;
+mod bulk;
 #[path = "../common/mod.rs"]
 mod common;
 mod contest;

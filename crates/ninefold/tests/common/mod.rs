@@ -7,6 +7,7 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::Arc;
@@ -97,7 +98,7 @@ impl Server {
             fds: 0,
         };
         assert_eq!(line, "ready\n", "{}", server.complaints());
-        (server.threads, server.fds) = (server.count("task"), server.count("fd"));
+        (server.threads, server.fds) = (server.count("task"), server.open_targets().len());
         server
     }
 
@@ -120,20 +121,24 @@ impl Server {
         fs::read_dir(dir).expect("a process").count()
     }
 
+    /// What its descriptors lead to, but for pipes: each thread keeps one that has read much.
+    fn open_targets(&self) -> Vec<PathBuf> {
+        let fds = format!("/proc/{}/fd", self.child.id());
+        let fds = fs::read_dir(fds).expect("a process");
+        let targets = fds.filter_map(|fd| fs::read_link(fd.expect("an entry").path()).ok());
+        let is_pipe = |target: &PathBuf| target.as_os_str().as_bytes().starts_with(b"pipe:");
+        targets.filter(|target| !is_pipe(target)).collect()
+    }
+
     /// Open descriptors beyond those it started with.
     pub fn extra_fds(&self) -> usize {
-        self.count("fd").saturating_sub(self.fds)
+        self.open_targets().len().saturating_sub(self.fds)
     }
 
     /// The same without one that names `dir`: a directory stays open for a while after a walk.
     pub fn extra_fds_beside(&self, dir: &str) -> usize {
-        let fds = format!("/proc/{}/fd", self.child.id());
-        let fds = fs::read_dir(fds).expect("a process");
-        let targets: Vec<_> = fds
-            .map(|fd| fs::read_link(fd.expect("an entry").path()).ok())
-            .collect();
-        let names = |target: &Option<PathBuf>| target.as_deref() == Some(&self.path(dir));
-        let kept = usize::from(targets.iter().any(names));
+        let targets = self.open_targets();
+        let kept = usize::from(targets.contains(&self.path(dir)));
         targets.len().saturating_sub(self.fds + kept)
     }
 

@@ -12,6 +12,7 @@ use crate::crew::Connection;
 use crate::crew::tx::{Sent, Tx};
 use crate::locked;
 use crate::session::{FAILURE_MAX, Outlet, Ticket};
+use crate::sys::Pipe;
 
 impl Channel {
     pub(super) fn finish_failed(&self, ticket: Ticket) {
@@ -22,12 +23,25 @@ impl Channel {
 
     /// Ends a request: its reply and the Rflushes that waited for it go out, in this order.
     pub(super) fn finish(&self, ticket: Ticket, reply: &[u8]) {
+        self.finish_with(ticket, reply, None);
+    }
+
+    /// The same for an Rread whose data is in a pipe.
+    pub(super) fn finish_piped(&self, ticket: Ticket, head: &[u8], data: &mut Pipe) {
+        self.finish_with(ticket, head, Some(data));
+    }
+
+    fn finish_with(&self, ticket: Ticket, reply: &[u8], data: Option<&mut Pipe>) {
         let more = self.frames_left.load(Ordering::SeqCst) || self.gathers();
         let mut tx = locked(&self.tx);
         let retired = self.session.retire(ticket);
         let mut sent = Sent::Fine;
         if !retired.silent && !reply.is_empty() {
-            sent = tx.push(self.socket.as_fd(), reply, self.may_block(), more);
+            let (socket, wait) = (self.socket.as_fd(), self.may_block());
+            sent = match data {
+                Some(data) => tx.push_piped(socket, reply, data, wait),
+                None => tx.push(socket, reply, wait, more),
+            };
         }
         for tag in retired.flushed {
             let mut frame = [0; ninefold_wire::HEADER_LEN];
