@@ -1,6 +1,7 @@
 //! What the kernel tells about a process: processor time, memory, descriptors; and on which processor one may run.
 
 use std::fs;
+use std::io;
 
 use anyhow::Context;
 use anyhow::Result;
@@ -12,11 +13,21 @@ use rustix::thread::CpuSet;
 pub fn cpu_nanos(pid: u32) -> Result<u64> {
     let mut sum = 0;
     for task in fs::read_dir(format!("/proc/{pid}/task"))? {
-        let text = fs::read_to_string(task?.path().join("schedstat"))?;
+        let text = match fs::read_to_string(task?.path().join("schedstat")) {
+            Ok(text) => text,
+            Err(error) if is_gone(&error) => continue,
+            Err(error) => return Err(error.into()),
+        };
         let first = text.split(' ').next().context("schedstat is empty")?;
         sum += first.parse::<u64>()?;
     }
     Ok(sum)
+}
+
+/// Whether a thread ended between being listed and being looked at.
+fn is_gone(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::NotFound
+        || error.raw_os_error() == Some(rustix::io::Errno::SRCH.raw_os_error())
 }
 
 /// The most memory that a process has had, KiB.
@@ -60,5 +71,26 @@ impl Drop for Pin {
     fn drop(&mut self) {
         // What was allowed before is allowed still.
         let _ = rustix::thread::sched_setaffinity(None, &self.0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Threads that end while they are counted are no error.
+    #[test]
+    fn threads_may_end_meanwhile() {
+        let stop = std::sync::atomic::AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                    let _ = std::thread::spawn(|| ()).join();
+                }
+            });
+            let looked = (0..2000).try_for_each(|_| cpu_nanos(std::process::id()).map(drop));
+            stop.store(true, std::sync::atomic::Ordering::Relaxed);
+            looked.expect("processor time");
+        });
     }
 }
