@@ -2,10 +2,13 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use ninefold::{Errno, SecurityModel};
 use ninefold_wire::Dialect;
 use ninefold_wire::flags::classic_open as bits;
+use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, UTIME_OMIT, utimensat};
 
 use super::CLASSIC;
 use super::verbs::Kept;
@@ -34,10 +37,24 @@ fn open_root(share: &Share, dialect: Dialect) -> Client {
     client
 }
 
+/// Has a link whose reading leaves its time of access: that is later than all its changes already.
+fn settle_access(link: &Path) {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    let hour = now.expect("a date").as_secs() + 3600;
+    let time = |tv_sec, tv_nsec| Timespec { tv_sec, tv_nsec };
+    let times = Timestamps {
+        last_access: time(i64::try_from(hour).expect("a date"), 0),
+        last_modification: time(0, UTIME_OMIT),
+    };
+    utimensat(CWD, link, &times, AtFlags::SYMLINK_NOFOLLOW).expect("to set a time");
+}
+
 #[test]
 fn every_entry_as_its_stat() {
     for dialect in CLASSIC {
         let share = Share::with(SecurityModel::None, false, one_of_each);
+        settle_access(&share.path("link"));
+        share.settle();
         let mut client = open_root(&share, dialect);
         let stats = client.list(1, 8192);
         for name in ["file", "dir", "link", "fifo", "sock"] {
