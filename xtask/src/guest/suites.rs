@@ -113,7 +113,8 @@ impl Suite {
     /// Seconds after which it is given up, counted from each boot. Emulated processors are ten to twenty times slower than real ones.
     pub fn limit(self) -> u64 {
         match self {
-            Self::Apps | Self::Interop | Self::Fids => 1500,
+            Self::Fids => 3000,
+            Self::Apps | Self::Interop => 1500,
             Self::Lifetime | Self::Pjdfstest => 900,
             _ => 600,
         }
