@@ -16,6 +16,7 @@ mod stat;
 mod users;
 mod writeout;
 mod xattr;
+mod xattrat;
 
 pub use handle::{FileHandle, generation};
 pub use identity::act_as_server;

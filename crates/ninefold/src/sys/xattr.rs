@@ -5,6 +5,7 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 
 use rustix::fs::{self, XattrFlags};
 
+use super::xattrat::{self, if_known};
 use super::{Result, interruptible};
 
 /// How to reach the object: the calls refuse descriptors that only name it.
@@ -12,7 +13,7 @@ use super::{Result, interruptible};
 pub enum XattrTarget<'a> {
     /// An open file: directly.
     Open(BorrowedFd<'a>),
-    /// An `O_PATH` descriptor: through `/proc/self/fd`.
+    /// An `O_PATH` descriptor: through `/proc/self/fd`, from a descriptor of it where Linux can (6.13).
     Named(BorrowedFd<'a>),
 }
 
@@ -44,7 +45,8 @@ impl ProcPath {
 pub fn xattr_get(target: XattrTarget<'_>, name: &[u8], value: &mut [u8]) -> Result<usize> {
     interruptible(|| match target {
         XattrTarget::Open(fd) => fs::fgetxattr(fd, name, &mut *value),
-        XattrTarget::Named(fd) => fs::getxattr(ProcPath::of(fd).as_bytes(), name, &mut *value),
+        XattrTarget::Named(fd) => if_known(|| xattrat::get(fd, name, value))
+            .unwrap_or_else(|| fs::getxattr(ProcPath::of(fd).as_bytes(), name, &mut *value)),
     })
 }
 
@@ -55,7 +57,8 @@ pub fn xattr_get(target: XattrTarget<'_>, name: &[u8], value: &mut [u8]) -> Resu
 pub fn xattr_list(target: XattrTarget<'_>, names: &mut [u8]) -> Result<usize> {
     interruptible(|| match target {
         XattrTarget::Open(fd) => fs::flistxattr(fd, &mut *names),
-        XattrTarget::Named(fd) => fs::listxattr(ProcPath::of(fd).as_bytes(), &mut *names),
+        XattrTarget::Named(fd) => if_known(|| xattrat::list(fd, names))
+            .unwrap_or_else(|| fs::listxattr(ProcPath::of(fd).as_bytes(), &mut *names)),
     })
 }
 
@@ -71,7 +74,8 @@ pub fn xattr_set(
 ) -> Result<()> {
     match target {
         XattrTarget::Open(fd) => fs::fsetxattr(fd, name, value, flags),
-        XattrTarget::Named(fd) => fs::setxattr(ProcPath::of(fd).as_bytes(), name, value, flags),
+        XattrTarget::Named(fd) => if_known(|| xattrat::set(fd, name, value, flags))
+            .unwrap_or_else(|| fs::setxattr(ProcPath::of(fd).as_bytes(), name, value, flags)),
     }
 }
 
@@ -82,6 +86,7 @@ pub fn xattr_set(
 pub fn xattr_remove(target: XattrTarget<'_>, name: &[u8]) -> Result<()> {
     match target {
         XattrTarget::Open(fd) => fs::fremovexattr(fd, name),
-        XattrTarget::Named(fd) => fs::removexattr(ProcPath::of(fd).as_bytes(), name),
+        XattrTarget::Named(fd) => if_known(|| xattrat::remove(fd, name))
+            .unwrap_or_else(|| fs::removexattr(ProcPath::of(fd).as_bytes(), name)),
     }
 }

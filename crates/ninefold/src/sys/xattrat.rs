@@ -1,0 +1,133 @@
+//! Extended attributes by a directory's descriptor and a path, which Linux has since 6.13 and
+//! neither rustix nor libc yet. The path is one number below `/proc/self/fd`: to begin there takes
+//! a third less time than to walk there from the root.
+
+use std::ffi::{CStr, c_int};
+use std::os::fd::{AsRawFd, BorrowedFd};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use libc::c_long;
+use rustix::fs::XattrFlags;
+use rustix::io::Errno;
+use rustix::path::{Arg, DecInt};
+
+use super::{Result, last_errno, proc_fds};
+
+// Source: include/uapi/asm-generic/unistd.h; Alpha alone has others.
+const SETXATTRAT: c_long = 463;
+const GETXATTRAT: c_long = 464;
+const LISTXATTRAT: c_long = 465;
+const REMOVEXATTRAT: c_long = 466;
+
+/// `struct xattr_args`. Source: include/uapi/linux/xattr.h.
+#[repr(C)]
+struct XattrArgs {
+    value: u64,
+    size: u32,
+    flags: u32,
+}
+
+/// Makes one of these calls; nothing where the kernel does not have them.
+pub(super) fn if_known<T>(call: impl FnOnce() -> Result<T>) -> Option<Result<T>> {
+    static UNKNOWN: AtomicBool = AtomicBool::new(false);
+    if UNKNOWN.load(Ordering::Relaxed) {
+        return None;
+    }
+    let done = call();
+    if matches!(done, Err(Errno::NOSYS)) {
+        UNKNOWN.store(true, Ordering::Relaxed);
+        return None;
+    }
+    Some(done)
+}
+
+/// Reads a value into `value`; returns its length.
+pub(super) fn get(fd: BorrowedFd<'_>, name: &[u8], value: &mut [u8]) -> Result<usize> {
+    let (dir, path) = (proc_fds()?.as_raw_fd(), DecInt::from_fd(fd));
+    let args = XattrArgs::of(value.as_mut_ptr() as u64, value.len(), 0)?;
+    name.into_with_c_str(|name| {
+        // SAFETY: path and name are NUL-terminated and live as long as the call, as do the
+        // arguments, whose value is `size` bytes that are ours to write.
+        checked(unsafe {
+            libc::syscall(
+                GETXATTRAT,
+                dir,
+                path.as_c_str().as_ptr(),
+                NO_FLAGS,
+                name.as_ptr(),
+                &raw const args,
+                size_of::<XattrArgs>(),
+            )
+        })
+    })
+}
+
+/// Sets a value.
+pub(super) fn set(fd: BorrowedFd<'_>, name: &[u8], value: &[u8], flags: XattrFlags) -> Result<()> {
+    let (dir, path) = (proc_fds()?.as_raw_fd(), DecInt::from_fd(fd));
+    let args = XattrArgs::of(value.as_ptr() as u64, value.len(), flags.bits())?;
+    name.into_with_c_str(|name| {
+        // SAFETY: as in `get`; the value is only read.
+        let done = checked(unsafe {
+            libc::syscall(
+                SETXATTRAT,
+                dir,
+                path.as_c_str().as_ptr(),
+                NO_FLAGS,
+                name.as_ptr(),
+                &raw const args,
+                size_of::<XattrArgs>(),
+            )
+        });
+        done.map(drop)
+    })
+}
+
+/// Reads the names, each ended by a NUL, into `names`; returns their length.
+pub(super) fn list(fd: BorrowedFd<'_>, names: &mut [u8]) -> Result<usize> {
+    let (dir, path) = (proc_fds()?.as_raw_fd(), DecInt::from_fd(fd));
+    // SAFETY: the path is NUL-terminated, and the names are as many bytes as is said, ours to write.
+    checked(unsafe {
+        libc::syscall(
+            LISTXATTRAT,
+            dir,
+            path.as_c_str().as_ptr(),
+            NO_FLAGS,
+            names.as_mut_ptr(),
+            names.len(),
+        )
+    })
+}
+
+/// Removes an attribute.
+pub(super) fn remove(fd: BorrowedFd<'_>, name: &[u8]) -> Result<()> {
+    let (dir, path) = (proc_fds()?.as_raw_fd(), DecInt::from_fd(fd));
+    name.into_with_c_str(|name: &CStr| {
+        // SAFETY: path and name are NUL-terminated and live as long as the call.
+        let done = checked(unsafe {
+            libc::syscall(
+                REMOVEXATTRAT,
+                dir,
+                path.as_c_str().as_ptr(),
+                NO_FLAGS,
+                name.as_ptr(),
+            )
+        });
+        done.map(drop)
+    })
+}
+
+/// What is at the path is followed: that is what leads to the object.
+const NO_FLAGS: c_int = 0;
+
+impl XattrArgs {
+    fn of(value: u64, size: usize, flags: u32) -> Result<Self> {
+        // As getxattr(2) of a value longer than any can be.
+        let size = u32::try_from(size).map_err(|_| Errno::TOOBIG)?;
+        Ok(Self { value, size, flags })
+    }
+}
+
+fn checked(status: c_long) -> Result<usize> {
+    usize::try_from(status).map_err(|_| last_errno())
+}
