@@ -17,7 +17,7 @@ use std::os::fd::OwnedFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, Weak};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use ninefold_wire::DATA_HEADER_LEN;
 use rustix::event::epoll::{self, EventData, EventFlags};
@@ -235,7 +235,9 @@ impl Channel {
             self.flush();
         }
         let several = self.several.load(Ordering::Relaxed);
-        let begun = several.then(Instant::now);
+        if several && !slow {
+            worker.stopwatch.start();
+        }
         self.progress.fetch_add(1, Ordering::Relaxed);
         if !helped && (more || several || self.may_have_more()) {
             self.look_after();
@@ -247,6 +249,7 @@ impl Channel {
             reply,
             scratch,
             pipe,
+            ..
         } = worker;
         let (frame, reply) = (&frame.bytes()[..len], reply.bytes_mut());
         let serve = AssertUnwindSafe(|| {
@@ -255,10 +258,8 @@ impl Channel {
                 .serve_at(ticket, frame, reply, scratch, &outlet)
         });
         let served = catch_unwind(serve);
-        if let Some(begun) = begun {
-            let moved = served.as_ref().map_or(0, Served::len);
-            self.pace.note(begun.elapsed(), len + moved);
-        }
+        let moved = served.as_ref().map_or(0, Served::len);
+        worker.stopwatch.stop(&self.pace, len + moved);
         match served {
             Ok(Served::Reply(len)) => self.finish(ticket, &worker.reply.bytes()[..len]),
             Ok(Served::Placed(_)) => {

@@ -5,9 +5,14 @@
 //! wait is done sooner by the thread that received it. So colleagues are called for connections
 //! whose requests have lately lasted longer than the work in them explains. Before that is known,
 //! the watch sends somebody.
+//!
+//! On a busy host a request may also last long because others have the processor. Colleagues would
+//! make that worse, and so it says nothing.
 
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+use crate::sys::Switches;
 
 /// What a request may last that moves no data: some times of what it takes to wake a thread.
 const LONG: Duration = Duration::from_micros(25);
@@ -34,22 +39,57 @@ impl Pace {
         self.slow.load(Ordering::Relaxed) > 0
     }
 
-    /// Takes note of a request that has `lasted` so long, with so many bytes in it and its reply. Two
-    /// that end at the same time may count as one. With several threads at work the somewhat long
-    /// ones say nothing: they may only have waited for each other.
-    pub(super) fn note(&self, lasted: Duration, bytes: usize) {
-        let copying = Duration::from_nanos(bytes as u64 / BYTES_PER_NANOSECOND);
-        let slow = self.slow.load(Ordering::Relaxed);
-        let now = if lasted > STUCK + copying {
-            STUCK_SPEAKS
-        } else if slow == 0 && lasted > LONG + copying {
-            LONG_SPEAKS
-        } else {
-            slow.saturating_sub(1)
-        };
-        if now != slow {
-            self.slow.store(now, Ordering::Relaxed);
+    /// Takes note of a request that has `lasted` so long, with so many bytes in it and its reply,
+    /// unless it `was_preempted`.
+    fn note(&self, lasted: Duration, bytes: usize, was_preempted: impl FnOnce() -> bool) {
+        let long = LONG + Duration::from_nanos(bytes as u64 / BYTES_PER_NANOSECOND);
+        if lasted > long && !was_preempted() {
+            let is_stuck = lasted > long.max(STUCK);
+            let speaks = if is_stuck { STUCK_SPEAKS } else { LONG_SPEAKS };
+            self.slow.store(speaks, Ordering::Relaxed);
         }
+    }
+
+    /// One of the requests has ended for which colleagues were called. How long it lasted says
+    /// nothing: they wait for each other. Two that end at the same time may count as one.
+    fn count(&self) {
+        let slow = self.slow.load(Ordering::Relaxed);
+        self.slow.store(slow.saturating_sub(1), Ordering::Relaxed);
+    }
+}
+
+/// Times the requests that one thread serves.
+#[derive(Default)]
+pub(super) struct Stopwatch {
+    begun: Option<Instant>,
+    /// The thread has waited for nothing between these and the request.
+    switches: Option<Switches>,
+}
+
+impl Stopwatch {
+    /// The thread has waited, perhaps, for a request to come.
+    pub(super) fn reset(&mut self) {
+        self.switches = None;
+    }
+
+    /// A request begins.
+    pub(super) fn start(&mut self) {
+        self.switches.get_or_insert_with(Switches::of_this_thread);
+        self.begun = Some(Instant::now());
+    }
+
+    /// One has ended, with so many bytes in it and its reply.
+    pub(super) fn stop(&mut self, pace: &Pace, bytes: usize) {
+        match self.begun.take() {
+            Some(begun) => pace.note(begun.elapsed(), bytes, || self.was_only_preempted()),
+            None => pace.count(),
+        }
+    }
+
+    fn was_only_preempted(&mut self) -> bool {
+        let now = Switches::of_this_thread();
+        let before = self.switches.replace(now);
+        before.is_some_and(|before| before.only_preempted(now))
     }
 }
 
@@ -57,21 +97,25 @@ impl Pace {
 mod tests {
     use super::*;
 
+    fn note(pace: &Pace, lasted: Duration, bytes: usize) {
+        pace.note(lasted, bytes, || false);
+    }
+
     #[test]
     fn short_requests_need_no_help() {
         let pace = Pace::default();
-        pace.note(Duration::from_micros(3), 200);
-        pace.note(Duration::from_micros(150), 1 << 20);
+        note(&pace, Duration::from_micros(3), 200);
+        note(&pace, Duration::from_micros(150), 1 << 20);
         assert!(!pace.is_slow());
     }
 
     #[test]
     fn a_long_request_speaks_for_those_after_it() {
         let pace = Pace::default();
-        pace.note(Duration::from_micros(150), 4096);
+        note(&pace, Duration::from_micros(150), 4096);
         for _ in 0..LONG_SPEAKS {
             assert!(pace.is_slow());
-            pace.note(Duration::from_micros(3), 4096);
+            pace.count();
         }
         assert!(!pace.is_slow());
     }
@@ -79,10 +123,26 @@ mod tests {
     #[test]
     fn one_that_was_stuck_speaks_for_longer() {
         let pace = Pace::default();
-        pace.note(Duration::from_millis(5), 4096);
+        note(&pace, Duration::from_millis(5), 4096);
         for _ in 1..STUCK_SPEAKS {
-            pace.note(Duration::from_micros(3), 4096);
+            pace.count();
         }
+        assert!(pace.is_slow());
+    }
+
+    #[test]
+    fn who_only_had_no_processor_needs_no_help() {
+        let pace = Pace::default();
+        pace.note(Duration::from_millis(5), 200, || true);
+        assert!(!pace.is_slow());
+    }
+
+    #[test]
+    fn who_has_waited_does() {
+        let (pace, mut stopwatch) = (Pace::default(), Stopwatch::default());
+        stopwatch.start();
+        std::thread::sleep(Duration::from_millis(5));
+        stopwatch.stop(&pace, 200);
         assert!(pace.is_slow());
     }
 }

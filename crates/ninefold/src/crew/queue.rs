@@ -17,7 +17,6 @@ pub use link::QueueLink;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, Weak};
-use std::time::Instant;
 
 use ninefold_wire::message::number;
 use ninefold_wire::{HEADER_LEN, Header};
@@ -158,6 +157,7 @@ impl Lane {
     }
 
     fn serve_some(self: &Arc<Self>, worker: &mut Worker) {
+        worker.stopwatch.reset();
         for _ in 0..TURNS {
             match self.next(worker) {
                 Next::Serve(ticket, taken, len) => self.run(worker, ticket, &taken, len),
@@ -258,7 +258,9 @@ impl Lane {
             self.tell();
         }
         let untold = self.untold.load(Ordering::SeqCst);
-        let begun = more.then(Instant::now);
+        if more && !slow {
+            worker.stopwatch.start();
+        }
         self.progress.fetch_add(1, Ordering::Relaxed);
         if !helped && (more || untold || !self.may_have_more_threads()) {
             self.look_after();
@@ -278,11 +280,9 @@ impl Lane {
                 .serve_at(ticket, frame, reply, scratch, &outlet)
         });
         let served = catch_unwind(serve);
-        if let Some(begun) = begun {
-            let moved = served.as_ref().map_or(0, Served::len);
-            let sent = taken.place.request.len();
-            self.pace.note(begun.elapsed(), sent + moved);
-        }
+        let moved = served.as_ref().map_or(0, Served::len);
+        let sent = taken.place.request.len();
+        worker.stopwatch.stop(&self.pace, sent + moved);
         let reply = |len| worker.reply.bytes().get(..len).unwrap_or(&[]);
         match served {
             Ok(Served::Reply(len)) => self.finish_taken(ticket, taken, reply(len), len),

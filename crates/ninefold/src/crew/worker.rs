@@ -10,6 +10,7 @@ use rustix::event::epoll::{self, Event, EventData, EventFlags};
 use rustix::io::Errno;
 
 use super::buffer::Buffer;
+use super::pace::Stopwatch;
 use super::{Connection, STOP, Shared, WAKE, rx};
 use crate::locked;
 use crate::sys::interrupt::Calls;
@@ -21,6 +22,7 @@ pub(super) struct Worker {
     pub(super) reply: Buffer,
     pub(super) scratch: Vec<u8>,
     pub(super) pipe: Pipe,
+    pub(super) stopwatch: Stopwatch,
 }
 
 impl Shared {
@@ -39,6 +41,7 @@ impl Shared {
             ),
             scratch: Vec::new(),
             pipe: Pipe::default(),
+            stopwatch: Stopwatch::default(),
         };
         while !self.is_stopping() {
             if let Some(channel) = self.take_offer() {

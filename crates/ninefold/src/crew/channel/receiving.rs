@@ -108,6 +108,9 @@ impl Channel {
                 }
                 Cut::Frame(len) => match self.session.admit(receiving.rx.frame(len)) {
                     Admission::Run(ticket) => {
+                        if receiving.cut == 0 {
+                            worker.stopwatch.reset();
+                        }
                         receiving.cut += 1;
                         let several = receiving.cut > 1;
                         receiving.rx.take(len, &mut worker.frame);
