@@ -22,6 +22,9 @@ const BATCH_MAX: usize = 32;
 /// whatever others hold.
 const MIN: usize = 12;
 
+/// Fewest that are gone for which it is worth looking.
+const GONE_MIN: usize = 64;
+
 /// How often a request tries again when others are quicker.
 const ATTEMPTS: usize = 8;
 
@@ -149,12 +152,31 @@ impl Budget {
     }
 }
 
+/// What may be given back, oldest first; some of it gone or given back since.
+#[derive(Default)]
+struct Idle {
+    offers: VecDeque<Offer>,
+    /// How many of them were left when those that are gone were last taken out.
+    left: usize,
+}
+
+impl Idle {
+    /// Adds one. Those that are gone are looked for when there may be as many of them as of others, so
+    /// that each is looked at about twice.
+    fn add(&mut self, offer: Offer) {
+        if self.offers.len() >= 2 * self.left + GONE_MIN {
+            self.offers.retain(Offer::is_alive);
+            self.left = self.offers.len();
+        }
+        self.offers.push_back(offer);
+    }
+}
+
 /// What one client holds of a budget.
 pub struct Keeper {
     budget: Arc<Budget>,
     held: AtomicUsize,
-    /// What may be given back, oldest first; some of it gone or given back since.
-    idle: Mutex<VecDeque<Offer>>,
+    idle: Mutex<Idle>,
 }
 
 impl Keeper {
@@ -247,20 +269,16 @@ impl Keeper {
 
     /// From now on this may be asked to give its descriptor back.
     pub(super) fn offer(&self, offer: Offer) {
-        let mut idle = locked(&self.idle);
-        if idle.len() > 2 * self.held() + 64 {
-            idle.retain(Offer::is_alive);
-        }
-        idle.push_back(offer);
+        locked(&self.idle).add(offer);
     }
 
     /// Gives back up to `wanted` descriptors; returns how many.
     fn park(&self, wanted: usize) -> usize {
         let mut parked = 0;
         // Each is asked twice at most: the first time it may say that it was used lately.
-        let tries = locked(&self.idle).len() * 2;
+        let tries = locked(&self.idle).offers.len() * 2;
         for _ in 0..tries {
-            let Some(next) = locked(&self.idle).pop_front() else {
+            let Some(next) = locked(&self.idle).offers.pop_front() else {
                 break;
             };
             match next.holds().map(Parkable::park) {
@@ -268,7 +286,7 @@ impl Keeper {
                     self.budget.given_back.store(true, Ordering::Relaxed);
                     parked += 1;
                 }
-                Some(Parked::Later) => locked(&self.idle).push_back(next),
+                Some(Parked::Later) => locked(&self.idle).offers.push_back(next),
                 Some(Parked::Never) | None => {}
             }
             if parked == wanted {

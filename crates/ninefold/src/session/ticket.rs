@@ -9,6 +9,7 @@ mod park;
 
 pub(crate) use park::Wait;
 
+use std::collections::hash_map::Entry::Occupied;
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -214,7 +215,15 @@ impl Table {
     }
 
     fn remove(&mut self, tag: u16) -> Option<Entry> {
-        let entry = self.open.remove(&tag)?;
+        self.remove_if(tag, |_| true)
+    }
+
+    /// Removes a request if it is the one that is meant: its tag may be another one's by now.
+    fn remove_if(&mut self, tag: u16, is_meant: impl FnOnce(&Entry) -> bool) -> Option<Entry> {
+        let entry = match self.open.entry(tag) {
+            Occupied(there) if is_meant(there.get()) => there.remove(),
+            _ => return None,
+        };
         self.waiting -= usize::from(matches!(entry.state, State::Waiting(_)));
         self.kept.take_entry(&entry);
         if matches!(entry.state, State::Ready) {
@@ -251,18 +260,11 @@ impl Tickets {
 
     pub(super) fn retire(&self, ticket: Ticket) -> Retired {
         let mut table = locked(&self.table);
-        if table
-            .open
-            .get(&ticket.tag)
-            .is_none_or(|entry| entry.seq != ticket.seq)
-        {
+        let Some(entry) = table.remove_if(ticket.tag, |entry| entry.seq == ticket.seq) else {
             return Retired {
                 silent: true,
                 flushed: Vec::new(),
             };
-        }
-        let Some(entry) = table.remove(ticket.tag) else {
-            return Retired::default();
         };
         if entry.number == number::VERSION {
             table.resetting = false;
