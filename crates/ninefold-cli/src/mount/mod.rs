@@ -13,12 +13,12 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context;
-use ninefold_client::{Client, Connection, Options, Target, Url};
+use ninefold_client::{Address, Client, Connection, Options, Target, Url, UrlError};
 use rustix::io::Errno;
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
 
 use crate::args::MountArgs;
-use crate::remote::OutputError;
+use crate::remote::{OutputError, message};
 use options::MountOptions;
 
 /// How long to wait for the server's first answers.
@@ -32,19 +32,63 @@ const ACL: &str = "system.posix_acl_access";
 pub fn mount(args: &MountArgs) -> anyhow::Result<()> {
     let options = MountOptions::parse(&args.options)?;
     let dir = directory(&args.dir)?;
-    let (target, share) =
-        Share::find(&args.url, &options).with_context(|| format!("mounting {}", args.url))?;
-    let options = options.complete(share.msize, share.has_acls);
+    let target = whole_folder(args)?;
+    let share = Share::open(&target, &options);
     if args.fstab {
-        let entry = fstab::entry(&args.url, &target.address, &dir, &options);
-        let written = io::stdout().write_all(&entry);
-        return Ok(written.map_err(OutputError::from)?);
+        return print_entry(args, &target, &dir, options, share);
     }
+    let share = share.with_context(|| format!("mounting {}", args.url))?;
+    let options = options.complete(share.msize, share.has_acls);
     if args.fake {
         return Ok(());
     }
     hand_over(&args.url, &share.socket, &dir, &options)
         .with_context(|| format!("mounting {} on {}", args.url, dir.display()))
+}
+
+/// Prints the line for fstab. It may be wanted before the server is there: then the server's part in
+/// it is what servers have when nothing else was asked of them.
+fn print_entry(
+    args: &MountArgs,
+    target: &Target,
+    dir: &Path,
+    options: MountOptions,
+    share: anyhow::Result<Share>,
+) -> anyhow::Result<()> {
+    let (msize, has_acls) = match share {
+        Ok(share) => (share.msize, share.has_acls),
+        Err(error) => {
+            let why = message(&format!("{error:#}"));
+            // Where it cannot be written, nobody is told.
+            let _ = writeln!(
+                io::stderr(),
+                "ninefold: msize={MSIZE} and posixacl are a guess, the server could not be asked: {why}"
+            );
+            (MSIZE, true)
+        }
+    };
+    let options = options.complete(msize, has_acls);
+    let entry = fstab::entry(&args.url, &target.address, dir, &options);
+    let written = io::stdout().write_all(&entry);
+    Ok(written.map_err(OutputError::from)?)
+}
+
+/// Where the server is, or, for fstab, will be.
+fn whole_folder(args: &MountArgs) -> anyhow::Result<Target> {
+    let target = match args.url.locate() {
+        Err(UrlError::NoSocket(path)) if args.fstab => Target {
+            address: Address::Unix(path),
+            path: Vec::new(),
+        },
+        located => located?,
+    };
+    let inside = String::from_utf8_lossy(&target.path).into_owned();
+    anyhow::ensure!(
+        inside.trim_matches('/').is_empty(),
+        "expected the URL of a server, came one with a path in its folder, {inside:?}: a mount is \
+         of the whole folder"
+    );
+    Ok(target)
 }
 
 /// Where to mount, as others see it.
@@ -68,24 +112,16 @@ struct Share {
 }
 
 impl Share {
-    fn find(url: &Url, options: &MountOptions) -> anyhow::Result<(Target, Self)> {
-        let target = url.locate()?;
-        let inside = String::from_utf8_lossy(&target.path).into_owned();
-        anyhow::ensure!(
-            inside.trim_matches('/').is_empty(),
-            "expected the URL of a server, came one with a path in its folder, {inside:?}: a mount is \
-             of the whole folder"
-        );
+    fn open(target: &Target, options: &MountOptions) -> anyhow::Result<Self> {
         let connection = Connection::connect(&target.address, Some(PATIENCE))?;
         let socket = connection.as_fd().try_clone_to_owned()?;
         let client = Client::over(connection, &client_options(options))
             .context("expected a 9P server to answer (is it ninefold that listens there?)")?;
-        let share = Self {
+        Ok(Self {
             socket,
             msize: client.msize(),
             has_acls: has_acls(&client),
-        };
-        Ok((target, share))
+        })
     }
 }
 

@@ -80,6 +80,35 @@ fn options_of_the_user_go_first() {
     assert!(line.contains(&want), "{line}");
 }
 
+/// It is written before the server runs for the first time.
+#[test]
+fn lines_for_a_server_that_is_not_there() {
+    let dir = mount_point();
+    let mounted = dir.path().to_str().expect("a UTF-8 path");
+    let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
+    let port = free.expect("a port").port();
+    let rest = "version=9p2000.L,msize=1048576,cache=mmap,access=client,posixacl,ro";
+    let socket = format!("{mounted}/socket");
+    for (url, line) in [
+        (
+            format!("unix://{socket}"),
+            format!("{socket} {mounted} 9p trans=unix,{rest} 0 0\n"),
+        ),
+        (
+            format!("tcp://127.0.0.1:{port}"),
+            format!("127.0.0.1 {mounted} 9p trans=tcp,port={port},{rest},_netdev 0 0\n"),
+        ),
+    ] {
+        let output = run(["mount", "--fstab", "-o", "ro", &url, mounted]);
+        let said = complaint(&output);
+        assert!(output.status.success(), "{said}");
+        assert_eq!(String::from_utf8_lossy(&output.stdout), line);
+        assert!(said.contains("the server could not be asked"), "{said}");
+        // Without --fstab there is nothing to do without a server.
+        failure(&run(["mount", &url, mounted]));
+    }
+}
+
 /// As mount(8) calls it: by another name, and with options behind.
 #[test]
 fn it_is_a_helper_of_mount() {
