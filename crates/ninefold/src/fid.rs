@@ -1,10 +1,10 @@
 //! The fids of one session: what a client's numbers mean.
 
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
+use ahash::HashMap;
 use ninefold_wire::NOFID;
 use rustix::io::Errno;
 

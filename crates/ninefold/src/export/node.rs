@@ -302,10 +302,11 @@ impl Node {
         WayBack::by_name(fd, stat)
     }
 
-    /// The places that go with this node.
-    fn take_places(&mut self) -> Vec<Place> {
+    /// Forgets the places that go with this node. Adds the parents that nobody else has.
+    fn leave_parents(&mut self, alone: &mut Vec<Self>) {
         let moved = self.tree.objects.take_moved(&self.object);
-        self.place.take().into_iter().chain(moved).collect()
+        let places = self.place.take().into_iter().chain(moved);
+        alone.extend(places.filter_map(|place| Arc::into_inner(place.parent)));
     }
 }
 
@@ -341,11 +342,10 @@ impl Drop for Node {
                 self.object.keep_place(place);
             }
         }
-        let mut places = self.take_places();
-        while let Some(place) = places.pop() {
-            if let Some(mut parent) = Arc::into_inner(place.parent) {
-                places.append(&mut parent.take_places());
-            }
+        let mut alone = Vec::new();
+        self.leave_parents(&mut alone);
+        while let Some(mut parent) = alone.pop() {
+            parent.leave_parents(&mut alone);
         }
         let objects = &self.tree.objects;
         if objects.leave(&self.object) {

@@ -6,11 +6,10 @@
 //! client removes or renames is closed with it; of one that others remove, the inode stays until the
 //! client walks to its name or the watch comes, which is two periods at most.
 
-use std::collections::HashMap;
-use std::hash::{BuildHasher, RandomState};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, Instant};
 
+use ahash::{HashMap, RandomState};
 use ninefold_wire::Name;
 use rustix::fs::FileType;
 

@@ -10,10 +10,11 @@ mod park;
 pub(crate) use park::Wait;
 
 use std::collections::hash_map::Entry::Occupied;
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashSet, VecDeque};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use ahash::HashMap;
 use ninefold_wire::Header;
 use ninefold_wire::message::number;
 

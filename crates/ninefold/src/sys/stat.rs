@@ -112,8 +112,7 @@ fn statx(fd: BorrowedFd<'_>, path: &[u8], flags: AtFlags) -> Result<Stat> {
     let flags = flags | AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
     // The clock that times changes; before the call, or a change could come between.
     let now = clock_gettime(ClockId::RealtimeCoarse);
-    let raw = interruptible(|| fs::statx(fd, path, flags, wanted))?;
-    let mut stat = of_statx(&raw);
+    let mut stat = interruptible(|| Ok(of_statx(&fs::statx(fd, path, flags, wanted)?)))?;
     stat.fresh = [stat.mtime, stat.ctime]
         .iter()
         .any(|time| is_fresh(*time, now));

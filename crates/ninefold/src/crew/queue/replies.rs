@@ -1,9 +1,9 @@
 //! How the requests of a queue are given back, in the order in which they end.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use ahash::HashMap;
 use ninefold_wire::Reply;
 use ninefold_wire::message::number;
 use rustix::io::Errno;

@@ -1,12 +1,12 @@
 //! All objects of one tree that clients know, found by their numbers.
 
 use std::borrow::Borrow;
-use std::collections::HashSet;
 use std::hash::{Hash, Hasher};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 
+use ahash::HashSet;
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 

@@ -5,9 +5,10 @@
 //! would be read again while that time is the same. An inode number that is given again comes with
 //! a later time.
 
-use std::collections::HashMap;
 use std::os::fd::AsFd;
 use std::sync::{Arc, Mutex, OnceLock};
+
+use ahash::HashMap;
 
 use super::super::attributes::Attributes;
 use crate::export::{Export, Node};
