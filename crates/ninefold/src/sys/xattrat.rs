@@ -4,7 +4,7 @@
 
 use std::ffi::{CStr, c_int};
 use std::os::fd::{AsRawFd, BorrowedFd};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
 
 use libc::c_long;
 use rustix::fs::XattrFlags;
@@ -27,18 +27,39 @@ struct XattrArgs {
     flags: u32,
 }
 
-/// Makes one of these calls; nothing where the kernel does not have them.
+/// Whether the kernel has these calls: not seen yet, yes, no.
+struct Support(AtomicU8);
+
+const UNSEEN: u8 = 0;
+const YES: u8 = 1;
+const NO: u8 = 2;
+
+/// Makes one of these calls; nothing where the kernel does not have them, or where a filter of system
+/// calls that was made before them may be what refuses.
 pub(super) fn if_known<T>(call: impl FnOnce() -> Result<T>) -> Option<Result<T>> {
-    static UNKNOWN: AtomicBool = AtomicBool::new(false);
-    if UNKNOWN.load(Ordering::Relaxed) {
-        return None;
+    static KERNEL: Support = Support(AtomicU8::new(UNSEEN));
+    KERNEL.call(call)
+}
+
+impl Support {
+    fn call<T>(&self, call: impl FnOnce() -> Result<T>) -> Option<Result<T>> {
+        match self.0.load(Ordering::Relaxed) {
+            YES => return Some(call()),
+            NO => return None,
+            _ => {}
+        }
+        match call() {
+            Err(Errno::NOSYS) => {
+                self.0.store(NO, Ordering::Relaxed);
+                None
+            }
+            Err(Errno::PERM) => None,
+            done => {
+                self.0.store(YES, Ordering::Relaxed);
+                Some(done)
+            }
+        }
     }
-    let done = call();
-    if matches!(done, Err(Errno::NOSYS)) {
-        UNKNOWN.store(true, Ordering::Relaxed);
-        return None;
-    }
-    Some(done)
 }
 
 /// Reads a value into `value`; returns its length.
@@ -130,4 +151,30 @@ impl XattrArgs {
 
 fn checked(status: c_long) -> Result<usize> {
     usize::try_from(status).map_err(|_| last_errno())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kernel_without_is_asked_once() {
+        let old = Support(AtomicU8::new(UNSEEN));
+        assert_eq!(old.call(|| Err::<(), _>(Errno::NOSYS)), None);
+        assert_eq!(old.call(|| -> Result<()> { panic!("again") }), None);
+    }
+
+    #[test]
+    fn a_filter_is_told_from_a_refusal_once_the_calls_have_worked() {
+        let kernel = Support(AtomicU8::new(UNSEEN));
+        assert_eq!(kernel.call(|| Err::<(), _>(Errno::PERM)), None);
+        assert_eq!(
+            kernel.call(|| Err::<(), _>(Errno::NODATA)),
+            Some(Err(Errno::NODATA))
+        );
+        assert_eq!(
+            kernel.call(|| Err::<(), _>(Errno::PERM)),
+            Some(Err(Errno::PERM))
+        );
+    }
 }
