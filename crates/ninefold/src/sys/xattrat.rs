@@ -4,6 +4,7 @@
 
 use std::ffi::{CStr, c_int};
 use std::os::fd::{AsRawFd, BorrowedFd};
+use std::ptr;
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use libc::c_long;
@@ -13,11 +14,19 @@ use rustix::path::{Arg, DecInt};
 
 use super::{Result, last_errno, proc_fds};
 
-// Source: include/uapi/asm-generic/unistd.h; Alpha alone has others.
+// Source: include/uapi/asm-generic/unistd.h.
 const SETXATTRAT: c_long = 463;
 const GETXATTRAT: c_long = 464;
 const LISTXATTRAT: c_long = 465;
 const REMOVEXATTRAT: c_long = 466;
+/// Where Linux counts its calls in another way.
+const OTHER_NUMBERS: bool = cfg!(any(
+    target_arch = "mips",
+    target_arch = "mips32r6",
+    target_arch = "mips64",
+    target_arch = "mips64r6",
+    all(target_arch = "x86_64", target_pointer_width = "32"),
+));
 
 /// `struct xattr_args`. Source: include/uapi/linux/xattr.h.
 #[repr(C)]
@@ -37,7 +46,7 @@ const NO: u8 = 2;
 /// Makes one of these calls; nothing where the kernel does not have them, or where a filter of system
 /// calls that was made before them may be what refuses.
 pub(super) fn if_known<T>(call: impl FnOnce() -> Result<T>) -> Option<Result<T>> {
-    static KERNEL: Support = Support(AtomicU8::new(UNSEEN));
+    static KERNEL: Support = Support(AtomicU8::new(if OTHER_NUMBERS { NO } else { UNSEEN }));
     KERNEL.call(call)
 }
 
@@ -64,43 +73,43 @@ impl Support {
 
 /// Reads a value into `value`; returns its length.
 pub(super) fn get(fd: BorrowedFd<'_>, name: &[u8], value: &mut [u8]) -> Result<usize> {
-    let (dir, path) = (proc_fds()?.as_raw_fd(), DecInt::from_fd(fd));
     let args = XattrArgs::of(value.as_mut_ptr() as u64, value.len(), 0)?;
-    name.into_with_c_str(|name| {
-        // SAFETY: path and name are NUL-terminated and live as long as the call, as do the
-        // arguments, whose value is `size` bytes that are ours to write.
-        checked(unsafe {
-            libc::syscall(
-                GETXATTRAT,
-                dir,
-                path.as_c_str().as_ptr(),
-                NO_FLAGS,
-                name.as_ptr(),
-                &raw const args,
-                size_of::<XattrArgs>(),
-            )
-        })
-    })
+    // SAFETY: the value is `size` bytes that are ours to write.
+    unsafe { transfer(GETXATTRAT, fd, name, &args) }
 }
 
 /// Sets a value.
 pub(super) fn set(fd: BorrowedFd<'_>, name: &[u8], value: &[u8], flags: XattrFlags) -> Result<()> {
-    let (dir, path) = (proc_fds()?.as_raw_fd(), DecInt::from_fd(fd));
     let args = XattrArgs::of(value.as_ptr() as u64, value.len(), flags.bits())?;
+    // SAFETY: the value is `size` bytes, which are only read.
+    unsafe { transfer(SETXATTRAT, fd, name, &args) }.map(drop)
+}
+
+/// Has the kernel read or write the value that `args` names.
+///
+/// # Safety
+/// That value is there as long as the call takes, and may be written if `number` is [`GETXATTRAT`].
+unsafe fn transfer(
+    number: c_long,
+    fd: BorrowedFd<'_>,
+    name: &[u8],
+    args: &XattrArgs,
+) -> Result<usize> {
+    let (dir, path) = (proc_fds()?.as_raw_fd(), DecInt::from_fd(fd));
     name.into_with_c_str(|name| {
-        // SAFETY: as in `get`; the value is only read.
-        let done = checked(unsafe {
+        // SAFETY: path and name are NUL-terminated and live as long as the call, as do the
+        // arguments; for the value the caller answers.
+        checked(unsafe {
             libc::syscall(
-                SETXATTRAT,
+                number,
                 dir,
                 path.as_c_str().as_ptr(),
                 NO_FLAGS,
                 name.as_ptr(),
-                &raw const args,
+                ptr::from_ref(args),
                 size_of::<XattrArgs>(),
             )
-        });
-        done.map(drop)
+        })
     })
 }
 
