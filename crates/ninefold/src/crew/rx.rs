@@ -9,7 +9,7 @@ use rustix::net::{RecvFlags, recv};
 
 use super::buffer::Buffer;
 
-/// Received at once when no large frame is under way, bytes.
+/// Received at once, bytes, unless the last frame was larger.
 const CHUNK: usize = 64 * 1024;
 /// Of a frame with so much still to come just the rest is received, so that the next one begins a
 /// buffer.
@@ -20,6 +20,8 @@ pub(super) struct Rx {
     buf: Buffer,
     start: usize,
     end: usize,
+    /// What the next frame may take, going by the last one: data comes in frames of one size.
+    likely: usize,
 }
 
 /// What is there.
@@ -58,6 +60,7 @@ impl Rx {
             buf: frame_buffer(),
             start: 0,
             end: 0,
+            likely: CHUNK,
         }
     }
 
@@ -87,6 +90,7 @@ impl Rx {
     /// Takes the next frame into `into`, whose first `len` bytes it then is. A frame with less behind
     /// it than it has itself takes the buffer with it, and what is behind it is copied.
     pub(super) fn take(&mut self, len: usize, into: &mut Buffer) {
+        self.likely = len.max(CHUNK);
         let rest = self.start + len..self.end;
         if self.start == 0 && rest.len() < len {
             if into.len() < rest.len().max(CHUNK) {
@@ -121,21 +125,22 @@ impl Rx {
     fn prepare(&mut self) -> usize {
         let missing = self.missing();
         let held = self.end - self.start;
-        if self.start > 0 || self.buf.len() < held + missing {
-            self.compact(held + missing);
+        let wanted = self.likely.max(held + missing);
+        if self.start > 0 || self.buf.len() < wanted {
+            self.compact(wanted);
         }
         let room = self.buf.len() - self.end;
         if missing > BULK {
             missing.min(room)
         } else {
-            room.min(CHUNK)
+            room.min(self.likely)
         }
     }
 
     fn compact(&mut self, wanted: usize) {
         let held = self.start..self.end;
-        if self.buf.len() < wanted.max(CHUNK) {
-            self.buf.regrow(wanted.max(CHUNK), held.clone());
+        if self.buf.len() < wanted {
+            self.buf.regrow(wanted, held.clone());
         } else {
             self.buf.bytes_mut().copy_within(held.clone(), 0);
         }
