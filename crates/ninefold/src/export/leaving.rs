@@ -10,7 +10,7 @@ use std::sync::Arc;
 use rustix::io::Errno;
 
 use super::budget::Descriptor;
-use super::object::{Metadata, Object};
+use super::object::{Metadata, MetadataFile, Object};
 use super::ownership::At;
 use super::{Export, Place};
 use crate::sys::{self, Result};
@@ -20,7 +20,7 @@ pub(super) struct Leaving {
     object: Arc<Object>,
     fd: Arc<Descriptor>,
     /// What holds its attributes, where the security model has files for them.
-    metadata: Option<Arc<Descriptor>>,
+    metadata: Option<Arc<MetadataFile>>,
 }
 
 impl Leaving {
@@ -76,15 +76,15 @@ impl Export {
             metadata,
         }))
     }
-    fn metadata_of_leaving(&self, at: At<'_>, object: &Object) -> Result<Option<Arc<Descriptor>>> {
+    fn metadata_of_leaving(
+        &self,
+        at: At<'_>,
+        object: &Object,
+    ) -> Result<Option<Arc<MetadataFile>>> {
         if let Some(Metadata::Held(known)) = object.metadata() {
             return Ok(Some(known));
         }
         let found = self.ownership.find_metadata(at)?;
-        // What the security model costs is not refused.
-        Ok(found.map(|file| {
-            let file = Descriptor::of_house(file, at.0.keeper());
-            object.hold_metadata(&file)
-        }))
+        Ok(found.map(|file| object.hold_metadata(&MetadataFile::new(file, at.0.keeper()))))
     }
 }

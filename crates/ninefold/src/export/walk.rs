@@ -11,16 +11,22 @@ use super::{Export, Node, Place};
 use crate::sys::{self, Result, Stat};
 
 impl Export {
-    /// One step of a walk: the object found, and its attributes.
+    /// One step of a walk: the object found, and its attributes. Of a directory that is only
+    /// `passed` on the way to something else, owner and mode may be those that the host has.
     ///
     /// # Errors
     /// ENOTDIR when `from` is not a directory, else the errno of the host.
-    pub fn step(&self, from: &Arc<Node>, step: Step<'_>) -> Result<(Arc<Node>, Stat)> {
+    pub fn step(
+        &self,
+        from: &Arc<Node>,
+        step: Step<'_>,
+        passed: bool,
+    ) -> Result<(Arc<Node>, Stat)> {
         if !from.is_dir() {
             return Err(Errno::NOTDIR);
         }
         match step {
-            Step::Down(name) => self.child(from, name),
+            Step::Down(name) => self.find_child(from, name, passed),
             Step::Stay => Ok((Arc::clone(from), self.stat(from)?)),
             Step::Up => {
                 let parent = self.parent(from)?;
@@ -36,6 +42,15 @@ impl Export {
     /// ENODEV for what [`Multidevs::Forbid`](super::Multidevs::Forbid) keeps out of reach, else the
     /// errno of the host.
     pub fn child(&self, dir: &Arc<Node>, name: Name<'_>) -> Result<(Arc<Node>, Stat)> {
+        self.find_child(dir, name, false)
+    }
+
+    fn find_child(
+        &self,
+        dir: &Arc<Node>,
+        name: Name<'_>,
+        passed: bool,
+    ) -> Result<(Arc<Node>, Stat)> {
         self.check_name(name)?;
         let _steady = self.ownership.steady(dir);
         let above = dir.fd()?;
@@ -43,8 +58,11 @@ impl Export {
             Some(found) => found,
             None => self.open_child(dir, above.as_fd(), name)?,
         };
-        self.ownership.found(self, &node, &mut stat)?;
-        self.show_owner(&mut stat)?;
+        // A directory is one in every security model; whose it is may be in nobody's way.
+        if !(passed && node.is_dir() && self.shows_all_owners()) {
+            self.ownership.found(self, &node, &mut stat)?;
+            self.show_owner(&mut stat)?;
+        }
         Ok((node, stat))
     }
 

@@ -8,6 +8,7 @@ use rustix::fs::{self, AtFlags, FileType, OFlags, Timespec, Timestamps, UTIME_NO
 use rustix::io::Errno;
 
 use super::budget::Descriptor;
+use super::object::MetadataFile;
 use super::opened::ModeChange;
 use super::ownership::{MadeFile, New, touch};
 use super::{Export, Node, OpenFile, OpenMode, Owner, Place};
@@ -86,7 +87,7 @@ impl<'a> Writer<'a> {
         let fd = Descriptor::new(fd, permit);
         let node = Node::of_made(Arc::clone(&fd), &stat, Place::new(dir, name));
         if let Some(metadata) = metadata {
-            node.keep_metadata(Descriptor::of_house(metadata, dir.keeper()));
+            node.keep_metadata(MetadataFile::new(metadata, dir.keeper()));
         }
         let file = OpenFile::new(export, &node, fd, open);
         Ok((node, file, stat))

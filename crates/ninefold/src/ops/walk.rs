@@ -47,8 +47,10 @@ pub(super) fn walk(
     }
     let mut qids = Qids::default();
     let mut node = from.node.share()?;
-    for step in steps.as_slice() {
-        let stepped = call.export.step(&node, *step);
+    let mut steps = steps.as_slice().iter().peekable();
+    while let Some(step) = steps.next() {
+        let passed = steps.peek().is_some();
+        let stepped = call.export.step(&node, *step, passed);
         let found = stepped.and_then(|(next, stat)| Ok((next, call.qid(&stat)?)));
         match found {
             Ok((next, qid)) => {

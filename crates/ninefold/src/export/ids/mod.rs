@@ -165,6 +165,11 @@ impl Export {
         })
     }
 
+    /// Whether there is nobody whom [`Export::show_owner`] refuses to show.
+    pub(super) fn shows_all_owners(&self) -> bool {
+        self.ids.is_none()
+    }
+
     /// Shows the owner of an object as the guest is to see it.
     ///
     /// # Errors

@@ -7,10 +7,9 @@ use rustix::fs::OFlags;
 use rustix::io::Errno;
 
 use super::Node;
-use crate::export::budget::Descriptor;
-use crate::export::object::Metadata;
+use crate::export::object::{Metadata, MetadataFile};
 use crate::locked;
-use crate::sys::{self, Result};
+use crate::sys::{self, FileId, Result};
 
 /// What a node knows of its metadata.
 #[derive(Default)]
@@ -21,7 +20,7 @@ pub(super) enum Known {
     /// It is what the object keeps.
     Objects,
     /// It is that of the node's name, while the object keeps that of another name.
-    Own(Arc<Descriptor>),
+    Own(Arc<MetadataFile>),
 }
 
 impl Node {
@@ -29,7 +28,7 @@ impl Node {
     ///
     /// # Errors
     /// ENFILE and EMFILE when there are no descriptors left.
-    pub(in crate::export) fn metadata(&self) -> Result<Option<Arc<Descriptor>>> {
+    pub(in crate::export) fn metadata(&self) -> Result<Option<Arc<MetadataFile>>> {
         match &*locked(&self.metadata) {
             Known::Nothing => return Ok(None),
             Known::Own(file) => return Ok(Some(Arc::clone(file))),
@@ -42,7 +41,7 @@ impl Node {
     ///
     /// # Errors
     /// As [`Node::metadata`].
-    pub(in crate::export) fn last_metadata(&self) -> Result<Option<Arc<Descriptor>>> {
+    pub(in crate::export) fn last_metadata(&self) -> Result<Option<Arc<MetadataFile>>> {
         let handle = match self.object.metadata() {
             None => return Ok(None),
             Some(Metadata::Held(file)) => return Ok(Some(file)),
@@ -50,7 +49,7 @@ impl Node {
         };
         let objects = &self.tree.objects;
         match (self.keeper()).open(|| objects.open(&handle, OFlags::RDONLY | OFlags::NOCTTY)) {
-            Ok(file) => Ok(Some(self.object.hold_metadata(&file))),
+            Ok(file) => Ok(Some(self.object.hold_metadata(&MetadataFile::of(file)))),
             Err(Errno::STALE) => {
                 self.object.forget_metadata(None);
                 Ok(None)
@@ -59,8 +58,23 @@ impl Node {
         }
     }
 
+    /// The metadata file of this number, if the object has it open: then it is the node's from now on.
+    pub(in crate::export) fn same_metadata(&self, id: FileId) -> Option<Arc<MetadataFile>> {
+        let mut known = locked(&self.metadata);
+        if let Known::Own(own) = &*known {
+            return own.is(id).then(|| Arc::clone(own));
+        }
+        match self.object.metadata() {
+            Some(Metadata::Held(file)) if file.is(id) => {
+                *known = Known::Objects;
+                Some(file)
+            }
+            _ => None,
+        }
+    }
+
     /// Keeps the object's metadata file for as long as the node lives. The first one stays.
-    pub(in crate::export) fn keep_metadata(&self, file: Arc<Descriptor>) -> Arc<Descriptor> {
+    pub(in crate::export) fn keep_metadata(&self, file: Arc<MetadataFile>) -> Arc<MetadataFile> {
         let mut known = locked(&self.metadata);
         if let Known::Own(known) = &*known {
             return Arc::clone(known);
@@ -78,7 +92,7 @@ impl Node {
     }
 
     /// Lets go of a metadata file that is not the object's any more.
-    pub(in crate::export) fn forget_metadata(&self, lost: &Arc<Descriptor>) {
+    pub(in crate::export) fn forget_metadata(&self, lost: &Arc<MetadataFile>) {
         self.object.forget_metadata(Some(lost));
         let mut known = locked(&self.metadata);
         if !matches!(&*known, Known::Own(own) if !Arc::ptr_eq(own, lost)) {

@@ -1,29 +1,79 @@
 //! The files that hold objects' attributes, where the security model has such files: one for an object,
 //! whatever its nodes are.
 
-use std::os::fd::AsFd;
-use std::sync::Arc;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::{Arc, OnceLock};
 
 use super::{Object, Objects};
-use crate::export::budget::Descriptor;
+use crate::export::budget::{Descriptor, Keeper};
 use crate::locked;
-use crate::sys::{self, FileHandle};
+use crate::sys::{self, FileHandle, FileId};
+
+/// A metadata file, open for reading. It is what the security model costs in descriptors, so that it
+/// counts, but is not refused.
+pub(in crate::export) struct MetadataFile {
+    fd: Arc<Descriptor>,
+    /// Asked of the host when somebody wants to know.
+    id: OnceLock<FileId>,
+}
+
+impl MetadataFile {
+    /// One just opened, or made.
+    pub(in crate::export) fn new(fd: OwnedFd, keeper: &Arc<Keeper>) -> Arc<Self> {
+        Self::of(Descriptor::of_house(fd, keeper))
+    }
+
+    /// One just opened whose number is known.
+    pub(in crate::export) fn known(fd: OwnedFd, id: FileId, keeper: &Arc<Keeper>) -> Arc<Self> {
+        let file = Self::new(fd, keeper);
+        // It has none yet.
+        let _ = file.id.set(id);
+        file
+    }
+
+    /// One that was opened again.
+    pub(in crate::export) fn of(fd: Arc<Descriptor>) -> Arc<Self> {
+        Arc::new(Self {
+            fd,
+            id: OnceLock::new(),
+        })
+    }
+
+    /// Which file; its number is its own as long as this lives.
+    fn id(&self) -> Option<FileId> {
+        if let Some(known) = self.id.get() {
+            return Some(*known);
+        }
+        let id = sys::stat(self.as_fd()).ok()?.id;
+        Some(*self.id.get_or_init(|| id))
+    }
+
+    /// Whether it is the file of this number.
+    pub(in crate::export) fn is(&self, id: FileId) -> bool {
+        self.id() == Some(id)
+    }
+}
+
+impl AsFd for MetadataFile {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
 
 /// An object's metadata file.
 #[derive(Clone)]
 pub(in crate::export) enum Metadata {
     /// Open for reading.
-    Held(Arc<Descriptor>),
+    Held(Arc<MetadataFile>),
     /// To be opened by its handle.
     Parked(FileHandle),
 }
 
 impl Metadata {
-    fn is(&self, file: &Arc<Descriptor>) -> bool {
+    fn is(&self, file: &Arc<MetadataFile>) -> bool {
         match self {
             Self::Held(known) => {
-                let id = |fd: &Descriptor| sys::stat(fd.as_fd()).map(|stat| stat.id);
-                Arc::ptr_eq(known, file) || id(known).is_ok_and(|known| Ok(known) == id(file))
+                Arc::ptr_eq(known, file) || file.id().is_some_and(|id| known.is(id))
             }
             Self::Parked(known) => {
                 let handle = FileHandle::of(file.as_fd()).map(|(handle, _)| handle);
@@ -43,8 +93,8 @@ impl Object {
     /// when that is another: the host can give an object two names, each with metadata.
     pub(in crate::export) fn keep_metadata(
         &self,
-        file: &Arc<Descriptor>,
-    ) -> Option<Arc<Descriptor>> {
+        file: &Arc<MetadataFile>,
+    ) -> Option<Arc<MetadataFile>> {
         match self.metadata() {
             Some(known) if !known.is(file) => return None,
             Some(Metadata::Held(known)) => return Some(known),
@@ -54,7 +104,7 @@ impl Object {
     }
 
     /// Holds a metadata file from now on, unless one is held. Returns the one that is.
-    pub(in crate::export) fn hold_metadata(&self, file: &Arc<Descriptor>) -> Arc<Descriptor> {
+    pub(in crate::export) fn hold_metadata(&self, file: &Arc<MetadataFile>) -> Arc<MetadataFile> {
         let mut state = locked(&self.state);
         let extra = state.extra.get_or_insert_default();
         if let Some(Metadata::Held(known)) = &extra.metadata {
@@ -66,7 +116,7 @@ impl Object {
 
     /// Lets go of a metadata file that is not the object's any more, or of which nothing is left but a
     /// handle that leads nowhere.
-    pub(in crate::export) fn forget_metadata(&self, lost: Option<&Arc<Descriptor>>) {
+    pub(in crate::export) fn forget_metadata(&self, lost: Option<&Arc<MetadataFile>>) {
         let mut state = locked(&self.state);
         let Some(extra) = state.extra.as_mut() else {
             return;

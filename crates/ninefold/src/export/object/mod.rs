@@ -4,7 +4,7 @@
 mod metadata;
 mod table;
 
-pub(super) use metadata::Metadata;
+pub(super) use metadata::{Metadata, MetadataFile};
 pub(super) use table::Objects;
 
 use std::os::fd::{AsFd, BorrowedFd};

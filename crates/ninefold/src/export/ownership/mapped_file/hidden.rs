@@ -16,7 +16,7 @@ use super::super::At;
 use super::super::attributes::Attributes;
 use super::text;
 use crate::export::Node;
-use crate::sys::{self, Result, Stat, XattrTarget, identity};
+use crate::sys::{self, FileId, Result, Stat, XattrTarget, identity};
 
 /// The hidden directory.
 const DIR: &[u8] = b".virtfs_metadata";
@@ -55,37 +55,60 @@ pub(super) struct Slot<'a> {
     name: Name<'a>,
 }
 
-/// The metadata file of an entry, for reading; nothing when it has none or none that can be one.
-pub(super) fn find((dir, name): At<'_>) -> Result<Option<OwnedFd>> {
-    found(sys::open_entry_in(
-        dir.fd()?.as_fd(),
-        own_name(DIR)?,
-        name,
-        OFlags::PATH,
-    ))
+/// A metadata file that is not open yet.
+pub(super) struct Found {
+    path: OwnedFd,
+    /// Which file.
+    pub(super) id: FileId,
+}
+
+/// The metadata file of an entry; nothing when it has none or none that can be one.
+pub(super) fn look((dir, name): At<'_>) -> Result<Option<Found>> {
+    known(open_path((dir, name)).and_then(Found::new))
+}
+
+/// The same, open for reading.
+pub(super) fn find(at: At<'_>) -> Result<Option<OwnedFd>> {
+    known(open_path(at).and_then(Found::new).and_then(Found::open))
 }
 
 /// The same of the export's root.
 pub(super) fn find_root(root: &Arc<Node>) -> Result<Option<OwnedFd>> {
-    found(sys::open_entry(
-        root.fd()?.as_fd(),
-        own_name(ROOT)?,
-        OFlags::PATH,
-        Mode::empty(),
-    ))
+    let name = own_name(ROOT)?;
+    let path = sys::open_entry(root.fd()?.as_fd(), name, OFlags::PATH, Mode::empty());
+    known(path.and_then(Found::new).and_then(Found::open))
 }
 
-/// Opens what was found if it is a regular file. To open anything else could wait, or do anything:
-/// a client of another security model may have put a device there.
-fn found(named: Result<OwnedFd>) -> Result<Option<OwnedFd>> {
-    let opened = named.and_then(|fd| match sys::stat(fd.as_fd())?.file_type() {
-        FileType::RegularFile => sys::reopen(fd.as_fd(), READ),
-        _ => Err(Errno::NXIO),
-    });
-    match opened {
-        Ok(fd) => Ok(Some(fd)),
-        // That this server cannot know would fail every look at the object.
-        Err(Errno::MFILE | Errno::NFILE | Errno::NOMEM | Errno::IO) => opened.map(Some),
+fn open_path((dir, name): At<'_>) -> Result<OwnedFd> {
+    sys::open_entry_in(dir.fd()?.as_fd(), own_name(DIR)?, name, OFlags::PATH)
+}
+
+impl Found {
+    /// What was found, if it is a regular file. To open anything else could wait, or do anything: a
+    /// client of another security model may have put a device there.
+    fn new(path: OwnedFd) -> Result<Self> {
+        let stat = sys::stat(path.as_fd())?;
+        match stat.file_type() {
+            FileType::RegularFile => Ok(Self { path, id: stat.id }),
+            _ => Err(Errno::NXIO),
+        }
+    }
+
+    fn open(self) -> Result<OwnedFd> {
+        sys::reopen(self.path.as_fd(), READ)
+    }
+
+    /// Opens it for reading; nothing when that cannot be.
+    pub(super) fn read(self) -> Result<Option<OwnedFd>> {
+        known(self.open())
+    }
+}
+
+/// What there is to know. That this server cannot know it would fail every look at the object.
+fn known<T>(found: Result<T>) -> Result<Option<T>> {
+    match found {
+        Ok(found) => Ok(Some(found)),
+        Err(errno @ (Errno::MFILE | Errno::NFILE | Errno::NOMEM | Errno::IO)) => Err(errno),
         Err(_) => Ok(None),
     }
 }
@@ -93,7 +116,7 @@ fn found(named: Result<OwnedFd>) -> Result<Option<OwnedFd>> {
 /// The metadata file of an entry, to be moved: it need not be readable, but it has to be known
 /// whether there is one.
 pub(super) fn find_to_move((dir, name): At<'_>) -> Result<Option<OwnedFd>> {
-    match sys::open_entry_in(dir.fd()?.as_fd(), own_name(DIR)?, name, OFlags::PATH) {
+    match open_path((dir, name)) {
         Ok(fd) => match sys::stat(fd.as_fd())?.file_type() {
             FileType::RegularFile => Ok(Some(fd)),
             // Nothing that could take its place, or go with the entry, would be metadata.

@@ -7,7 +7,7 @@ use rustix::fs::{FileType, Mode, OFlags};
 use rustix::io::Errno;
 
 use super::{MappedFile, hidden};
-use crate::export::budget::Descriptor;
+use crate::export::object::MetadataFile;
 use crate::export::ownership::attributes::Attributes;
 use crate::export::ownership::{At, host, placeholder};
 use crate::export::{Export, Node};
@@ -22,38 +22,33 @@ impl MappedFile {
         &self,
         export: &Export,
         node: &Arc<Node>,
-    ) -> Result<Option<Arc<Descriptor>>> {
+    ) -> Result<Option<Arc<MetadataFile>>> {
         if let Some(known) = node.metadata()? {
             return Ok(Some(known));
         }
-        let found = if node.id() == export.root().id() {
-            hidden::find_root(node)?
-        } else {
-            match export.locate(node) {
-                Err(Errno::NOENT) => return node.last_metadata(),
-                Err(errno) => return Err(errno),
-                Ok(place) => {
-                    let _steady = self.entries.look(place.parent().id());
-                    // Moved since: looked for once more with the next question.
-                    if place.names(node)? {
-                        hidden::find((place.parent(), place.name()?))?
-                    } else {
-                        None
-                    }
-                }
-            }
+        if node.id() == export.root().id() {
+            return Ok(hidden::find_root(node)?.map(|fd| keep(node, fd)));
+        }
+        let place = match export.locate(node) {
+            Err(Errno::NOENT) => return node.last_metadata(),
+            located => located?,
         };
-        Ok(found.map(|fd| keep(node, fd)))
+        let _steady = self.entries.look(place.parent().id());
+        // Moved since: looked for once more with the next question.
+        if !place.names(node)? {
+            return Ok(None);
+        }
+        metadata_at(node, (place.parent(), place.name()?))
     }
 
-    pub(super) fn kept(&self, metadata: &Descriptor, node: &Arc<Node>) -> Result<Attributes> {
+    pub(super) fn kept(&self, metadata: &MetadataFile, node: &Arc<Node>) -> Result<Attributes> {
         let _steady = self.objects.look(node.id());
         hidden::read(metadata.as_fd())
     }
 
     pub(super) fn overlay(
         &self,
-        metadata: Option<&Descriptor>,
+        metadata: Option<&MetadataFile>,
         node: &Arc<Node>,
         stat: &mut Stat,
     ) -> Result<()> {
@@ -114,7 +109,7 @@ impl MappedFile {
         &self,
         export: &Export,
         node: &Arc<Node>,
-    ) -> Result<Option<Arc<Descriptor>>> {
+    ) -> Result<Option<Arc<MetadataFile>>> {
         let known = self.metadata(export, node)?;
         if known.is_some() {
             return Ok(known);
@@ -133,7 +128,7 @@ impl MappedFile {
     fn rewrite(
         &self,
         node: &Arc<Node>,
-        metadata: &Descriptor,
+        metadata: &MetadataFile,
         edit: impl Fn(&Stat) -> Attributes,
     ) -> Result<Attributes> {
         let _changing = self.objects.change(node.id());
@@ -210,14 +205,26 @@ impl MappedFile {
     }
 }
 
-/// Has the node hold its object's metadata file. It is what the security model costs in descriptors, so
-/// that it counts, but is not refused.
-pub(super) fn keep(node: &Node, metadata: OwnedFd) -> Arc<Descriptor> {
-    node.keep_metadata(Descriptor::of_house(metadata, node.keeper()))
+/// Has the node hold its object's metadata file.
+fn keep(node: &Node, metadata: OwnedFd) -> Arc<MetadataFile> {
+    node.keep_metadata(MetadataFile::new(metadata, node.keeper()))
+}
+
+/// The metadata file of the name by which an object was found just now. The node holds it from now on.
+pub(super) fn metadata_at(node: &Node, at: At<'_>) -> Result<Option<Arc<MetadataFile>>> {
+    let Some(found) = hidden::look(at)? else {
+        return Ok(None);
+    };
+    let id = found.id;
+    if let Some(same) = node.same_metadata(id) {
+        return Ok(Some(same));
+    }
+    let keep = |fd| node.keep_metadata(MetadataFile::known(fd, id, node.keeper()));
+    Ok(found.read()?.map(keep))
 }
 
 /// Whether the host has removed or replaced the metadata file of an object that still has a name.
-fn is_lost(export: &Export, node: &Arc<Node>, metadata: &Descriptor) -> Result<bool> {
+fn is_lost(export: &Export, node: &Arc<Node>, metadata: &MetadataFile) -> Result<bool> {
     if sys::stat(metadata.as_fd())?.nlink > 0 {
         return Ok(false);
     }
@@ -231,6 +238,6 @@ fn is_lost(export: &Export, node: &Arc<Node>, metadata: &Descriptor) -> Result<b
 
 /// Whether an object has lost its name and its metadata file has one still: the host, which removes
 /// the one without the other, may have given the name to another object.
-fn is_anothers(node: &Arc<Node>, metadata: &Descriptor) -> Result<bool> {
+fn is_anothers(node: &Arc<Node>, metadata: &MetadataFile) -> Result<bool> {
     Ok(sys::stat(node.fd()?.as_fd())?.nlink == 0 && sys::stat(metadata.as_fd())?.nlink > 0)
 }

@@ -22,7 +22,7 @@ use super::stripes::Stripes;
 use super::{At, HostModes, MadeFile, New, Owner, Ownership, Steady, host, placeholder, same_name};
 use crate::export::{Export, Node, OpenFile};
 use crate::sys::{self, Result, Stat, XattrTarget};
-use metadata::keep;
+use metadata::metadata_at;
 
 const ACCESS_ACL: &[u8] = b"system.posix_acl_access";
 
@@ -69,10 +69,9 @@ impl Ownership for MappedFile {
 
     fn found(&self, _export: &Export, node: &Arc<Node>, stat: &mut Stat) -> Result<()> {
         let metadata = match node.place() {
-            Some(place) => hidden::find((place.parent(), place.name()?))?,
+            Some(place) => metadata_at(node, (place.parent(), place.name()?))?,
             None => None,
         };
-        let metadata = metadata.map(|fd| keep(node, fd));
         self.overlay(metadata.as_deref(), node, stat)
     }
 

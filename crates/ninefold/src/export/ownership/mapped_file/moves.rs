@@ -11,11 +11,11 @@ use rustix::io::Errno;
 use super::super::{At, host};
 use super::hidden::{self, Slot};
 use crate::export::Node;
-use crate::export::budget::Descriptor;
+use crate::export::object::MetadataFile;
 use crate::sys::{self, FileId, Result, Stat};
 
 /// Gives an object one more name, and its metadata the same.
-pub(super) fn link(node: &Arc<Node>, metadata: Option<&Descriptor>, to: At<'_>) -> Result<()> {
+pub(super) fn link(node: &Arc<Node>, metadata: Option<&MetadataFile>, to: At<'_>) -> Result<()> {
     sys::link(node.fd()?.as_fd(), to.0.fd()?.as_fd(), to.1)?;
     let linked = match metadata {
         Some(metadata) => link_metadata(metadata, to),
@@ -28,7 +28,7 @@ pub(super) fn link(node: &Arc<Node>, metadata: Option<&Descriptor>, to: At<'_>) 
     linked
 }
 
-fn link_metadata(metadata: &Descriptor, to: At<'_>) -> Result<()> {
+fn link_metadata(metadata: &MetadataFile, to: At<'_>) -> Result<()> {
     let slot = Slot::make(to)?;
     match slot.link(metadata.as_fd()) {
         // The host has removed it, or the file system has no links: then a file of its own.
