@@ -6,16 +6,19 @@
 //! whose requests have lately lasted longer than the work in them explains. Before that is known,
 //! the watch sends somebody.
 //!
-//! On a busy host a request may also last long because others have the processor. Colleagues would
-//! make that worse, and so it says nothing.
+//! A request may also last long because there is much to compute, or because others have the
+//! processor. Colleagues are of use only with much of the one and make the other worse, and so it says
+//! little if the thread has waited for nothing.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::sys::Switches;
+use crate::sys::{Spent, Switches};
 
 /// What a request may last that moves no data: some times of what it takes to wake a thread.
 const LONG: Duration = Duration::from_micros(25);
+/// What a request may last in which the thread waits for nothing.
+const BUSY: Duration = Duration::from_micros(150);
 /// What may be added for each byte of its data is one nanosecond by this: copied from memory they
 /// are several times as fast.
 const BYTES_PER_NANOSECOND: u64 = 4;
@@ -39,12 +42,20 @@ impl Pace {
         self.slow.load(Ordering::Relaxed) > 0
     }
 
-    /// Takes note of a request that has `lasted` so long, with so many bytes in it and its reply,
-    /// unless it `was_preempted`.
-    fn note(&self, lasted: Duration, bytes: usize, was_preempted: impl FnOnce() -> bool) {
-        let long = LONG + Duration::from_nanos(bytes as u64 / BYTES_PER_NANOSECOND);
-        if lasted > long && !was_preempted() {
-            let is_stuck = lasted > long.max(STUCK);
+    /// Takes note of a request that has `lasted` so long, with so many bytes in it and its reply. What
+    /// the thread has done meanwhile is `asked` when it matters.
+    fn note(&self, lasted: Duration, bytes: usize, asked: impl FnOnce() -> Spent) {
+        let data = Duration::from_nanos(bytes as u64 / BYTES_PER_NANOSECOND);
+        if lasted <= LONG + data {
+            return;
+        }
+        let is_long = match asked() {
+            Spent::Waiting => true,
+            Spent::Working => lasted > BUSY + data,
+            Spent::Preempted => false,
+        };
+        if is_long {
+            let is_stuck = lasted > STUCK + data;
             let speaks = if is_stuck { STUCK_SPEAKS } else { LONG_SPEAKS };
             self.slow.store(speaks, Ordering::Relaxed);
         }
@@ -81,15 +92,17 @@ impl Stopwatch {
     /// One has ended, with so many bytes in it and its reply.
     pub(super) fn stop(&mut self, pace: &Pace, bytes: usize) {
         match self.begun.take() {
-            Some(begun) => pace.note(begun.elapsed(), bytes, || self.was_only_preempted()),
+            Some(begun) => pace.note(begun.elapsed(), bytes, || self.spent()),
             None => pace.count(),
         }
     }
 
-    fn was_only_preempted(&mut self) -> bool {
+    fn spent(&mut self) -> Spent {
         let now = Switches::of_this_thread();
-        let before = self.switches.replace(now);
-        before.is_some_and(|before| before.only_preempted(now))
+        match self.switches.replace(now) {
+            Some(before) => before.spent(now),
+            None => Spent::Waiting,
+        }
     }
 }
 
@@ -98,7 +111,7 @@ mod tests {
     use super::*;
 
     fn note(pace: &Pace, lasted: Duration, bytes: usize) {
-        pace.note(lasted, bytes, || false);
+        pace.note(lasted, bytes, || Spent::Waiting);
     }
 
     #[test]
@@ -133,8 +146,17 @@ mod tests {
     #[test]
     fn who_only_had_no_processor_needs_no_help() {
         let pace = Pace::default();
-        pace.note(Duration::from_millis(5), 200, || true);
+        pace.note(Duration::from_millis(5), 200, || Spent::Preempted);
         assert!(!pace.is_slow());
+    }
+
+    #[test]
+    fn who_only_computes_needs_help_with_much() {
+        let pace = Pace::default();
+        pace.note(Duration::from_micros(100), 200, || Spent::Working);
+        assert!(!pace.is_slow());
+        pace.note(Duration::from_micros(500), 200, || Spent::Working);
+        assert!(pace.is_slow());
     }
 
     #[test]

@@ -15,8 +15,9 @@ use rustix::io::Errno;
 use crate::locked;
 use crate::sys::{self, Result, identity};
 
-/// Most descriptors given back at once: one look for them serves several requests.
-const BATCH_MAX: usize = 32;
+/// Most descriptors given back at once: each takes three system calls, and the request that needs one
+/// waits for all.
+const BATCH_MAX: usize = 2;
 
 /// Fewest descriptors of a budget: a request may hold some at once, and a client has so many
 /// whatever others hold.

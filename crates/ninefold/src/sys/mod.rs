@@ -28,7 +28,7 @@ pub use memory::{Memory, Source, Target};
 pub use pipe::Pipe;
 pub use socket::{inherited_descriptor, peer_uid};
 pub use stat::{FileId, Stat, Time, identify_entry, stat, stat_entry};
-pub use switches::Switches;
+pub use switches::{Spent, Switches};
 pub use users::{groups_of, uid_of};
 pub use writeout::start_writeout;
 pub use xattr::{XattrTarget, xattr_get, xattr_list, xattr_remove, xattr_set};

@@ -9,6 +9,17 @@ pub struct Switches {
     preemptions: i64,
 }
 
+/// What a thread has done with its time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Spent {
+    /// It had the processor all along.
+    Working,
+    /// It waited for something.
+    Waiting,
+    /// It waited for nothing, but others had the processor.
+    Preempted,
+}
+
 impl Switches {
     /// Those of this thread until now.
     #[must_use]
@@ -26,17 +37,22 @@ impl Switches {
         }
     }
 
-    /// Whether since then, up to these, others had the processor although the thread waited for
-    /// nothing.
+    /// What the thread has done since then, up to these.
     #[must_use]
-    pub fn only_preempted(self, until: Self) -> bool {
-        until.waits == self.waits && until.preemptions != self.preemptions
+    pub fn spent(self, until: Self) -> Spent {
+        if until.waits != self.waits {
+            Spent::Waiting
+        } else if until.preemptions != self.preemptions {
+            Spent::Preempted
+        } else {
+            Spent::Working
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::Switches;
+    use super::{Spent, Switches};
     use std::time::Duration;
 
     #[test]
@@ -45,12 +61,12 @@ mod tests {
         std::thread::sleep(Duration::from_millis(2));
         let after = Switches::of_this_thread();
         assert!(after.waits > before.waits);
-        assert!(!before.only_preempted(after));
+        assert_eq!(before.spent(after), Spent::Waiting);
         let preempted = Switches {
             preemptions: after.preemptions + 1,
             ..after
         };
-        assert!(after.only_preempted(preempted));
-        assert!(!after.only_preempted(after));
+        assert_eq!(after.spent(preempted), Spent::Preempted);
+        assert_eq!(after.spent(after), Spent::Working);
     }
 }
