@@ -17,7 +17,7 @@ use crate::sys::{self, Result, identity};
 
 /// Most descriptors given back at once: each takes three system calls, and the request that needs one
 /// waits for all.
-const BATCH_MAX: usize = 2;
+const BATCH_MAX: usize = 16;
 
 /// Fewest descriptors of a budget: a request may hold some at once, and a client has so many
 /// whatever others hold.
