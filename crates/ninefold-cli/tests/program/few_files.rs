@@ -12,6 +12,8 @@ use crate::server::Served;
 
 /// What a shell with `ulimit -n 256` leaves a program, soft and hard.
 const FILES_MAX: u32 = 256;
+/// What many systems leave a program.
+const USUAL_MAX: u32 = 1_024;
 /// Files that clients may have open at once all the same.
 const OPEN: usize = 1_500;
 const PER_DIRECTORY: usize = 1_000;
@@ -26,7 +28,11 @@ fn unlinked(model: &str) -> usize {
 }
 
 fn served(model: &str) -> Served {
-    Served::start_with_files(FILES_MAX, &["--unix", "socket", "--security-model", model])
+    served_with(FILES_MAX, model)
+}
+
+fn served_with(files_max: u32, model: &str) -> Served {
+    Served::start_with_files(files_max, &["--unix", "socket", "--security-model", model])
 }
 
 fn connect(served: &Served) -> Client {
@@ -80,6 +86,13 @@ fn more_files_are_open_than_the_server_may_have() {
         let on_host = fs::read(served.host(name(OPEN - 1))).expect("the last file");
         assert_eq!(on_host, format!("again {}", OPEN - 1).as_bytes(), "{model}");
     }
+}
+
+/// As many objects give their descriptors back, all of which open files hold too, before a file does.
+#[test]
+fn nor_with_a_thousand_files_is_there_one_too_many() {
+    let served = served_with(USUAL_MAX, "none");
+    check(&create(&connect(&served), 0..OPEN));
 }
 
 #[test]

@@ -282,10 +282,12 @@ impl Keeper {
             let Some(next) = locked(&self.idle).offers.pop_front() else {
                 break;
             };
+            let before = self.budget.held();
             match next.holds().map(Parkable::park) {
                 Some(Parked::Yes) => {
                     self.budget.given_back.store(true, Ordering::Relaxed);
-                    parked += 1;
+                    // One that was given back before, or that an open file holds too, makes no room.
+                    parked += usize::from(self.budget.held() < before);
                 }
                 Some(Parked::Later) => locked(&self.idle).offers.push_back(next),
                 Some(Parked::Never) | None => {}
