@@ -38,8 +38,10 @@ const RESERVE_MAX: usize = 20_480;
 /// What became of an attempt to give a descriptor back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Parked {
-    /// It is given back, or was already.
+    /// It is given back.
     Yes,
+    /// It was given back before, or an open file has it too, so that this makes no room.
+    Already,
     /// It is in use, or was a moment ago: to be asked again later.
     Later,
     /// What it is of could not be found again: not to be asked before its next use.
@@ -282,12 +284,13 @@ impl Keeper {
             let Some(next) = locked(&self.idle).offers.pop_front() else {
                 break;
             };
-            let before = self.budget.held();
             match next.holds().map(Parkable::park) {
                 Some(Parked::Yes) => {
                     self.budget.given_back.store(true, Ordering::Relaxed);
-                    // One that was given back before, or that an open file holds too, makes no room.
-                    parked += usize::from(self.budget.held() < before);
+                    parked += 1;
+                }
+                Some(Parked::Already) => {
+                    self.budget.given_back.store(true, Ordering::Relaxed);
                 }
                 Some(Parked::Later) => locked(&self.idle).offers.push_back(next),
                 Some(Parked::Never) | None => {}

@@ -323,7 +323,7 @@ impl Parkable for Node {
         let parked = self
             .object
             .park(|fd, stat, moved| self.way_back(fd, stat, moved));
-        if parked == Parked::Yes {
+        if matches!(parked, Parked::Yes | Parked::Already) {
             self.park_metadata();
         }
         parked

@@ -160,7 +160,7 @@ impl Parkable for Opened {
         };
         let Some(fd) = &held.fd else {
             self.offered.store(false, Ordering::Relaxed);
-            return Parked::Yes;
+            return Parked::Already;
         };
         if Arc::strong_count(fd) > 1 {
             return Parked::Later;

@@ -283,13 +283,13 @@ impl Object {
             Err(TryLockError::Poisoned(state)) => state.into_inner(),
             Err(TryLockError::WouldBlock) => return Parked::Later,
         };
-        let (fd, users) = match &state.way {
-            Way::Held(fd) => (fd, 1),
+        let (fd, users, done) = match &state.way {
+            Way::Held(fd) => (fd, 1, Parked::Yes),
             // The open file has the other.
-            Way::Lent(fd) => (fd, 2),
+            Way::Lent(fd) => (fd, 2, Parked::Already),
             Way::Handle(_) | Way::Name(_) => {
                 self.ends_offer();
-                return Parked::Yes;
+                return Parked::Already;
             }
         };
         if Arc::strong_count(fd) > users {
@@ -305,7 +305,7 @@ impl Object {
             Some(WayBack::Name(mark)) => state.way = Way::Name(mark),
             None => return Parked::Never,
         }
-        Parked::Yes
+        done
     }
 }
 
