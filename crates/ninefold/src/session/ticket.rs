@@ -115,6 +115,8 @@ struct Table {
     /// A Tversion is under way; its frame while it still waits.
     resetting: bool,
     version: Option<Vec<u8>>,
+    /// The client sends no more: nobody would hear of a lock.
+    locks_given_up: bool,
     closed: bool,
 }
 

@@ -101,6 +101,15 @@ pub struct WaitId {
     id: u64,
 }
 
+#[cfg(test)]
+impl WaitId {
+    /// One that no table knows.
+    pub(crate) fn of_nothing() -> Self {
+        let file = FileId { dev: 0, ino: 0 };
+        Self { file, id: 0 }
+    }
+}
+
 /// How a waiting request ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Woken {

@@ -109,6 +109,8 @@ impl Tickets {
 
     pub(in crate::session) fn give_up_locks(&self, cancel: impl Fn(Wait) -> bool) {
         let mut table = locked(&self.table);
+        // Also for a request that is about to wait.
+        table.locks_given_up = true;
         table.open.retain(|_, entry| match entry.state {
             State::Parked(wait @ Wait::Lock(_), _) => !cancel(wait),
             _ => true,
@@ -170,10 +172,11 @@ impl Tickets {
     /// given up before.
     pub(in crate::session) fn park(&self, ticket: Ticket, wait: Wait, frame: Vec<u8>) -> bool {
         let mut table = locked(&self.table);
+        let is_vain = table.locks_given_up && matches!(wait, Wait::Lock(_));
         let Some(entry) = table.entry_of(ticket) else {
             return true;
         };
-        if entry.silent || !entry.flushes.is_empty() {
+        if is_vain || entry.silent || !entry.flushes.is_empty() {
             return false;
         }
         match wait {
@@ -276,6 +279,17 @@ mod tests {
         tickets.resume(ticket);
         let (again, _) = tickets.take_ready().expect("it is ready");
         assert_eq!(tickets.retire(again).flushed, [6]);
+    }
+
+    #[test]
+    fn no_lock_is_waited_for_when_the_client_has_ended() {
+        let tickets = Tickets::default();
+        let (ticket, _) = running(&tickets);
+        tickets.give_up_locks(|_| panic!("nobody waits yet"));
+        let lock = Wait::Lock(WaitId::of_nothing());
+        assert!(!tickets.park(ticket, lock, vec![]));
+        assert!(!tickets.retire(ticket).silent);
+        assert!(tickets.is_quiet());
     }
 
     #[test]
