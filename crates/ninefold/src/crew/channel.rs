@@ -15,7 +15,7 @@ mod stuck;
 
 use std::os::fd::OwnedFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
@@ -194,6 +194,8 @@ impl Channel {
             }
         }
         self.edge.store(true, Ordering::SeqCst);
+        // This thread may find the receiving half taken. Then its holder finds the note.
+        fence(Ordering::SeqCst);
     }
 
     fn serve_as_placed(self: &Arc<Self>, worker: &mut Worker) {
@@ -213,9 +215,11 @@ impl Channel {
     }
 
     fn serve_some(self: &Arc<Self>, worker: &mut Worker) {
+        worker.stopwatch.reset();
+        let outlet = self.outlet();
         for _ in 0..TURNS {
             match self.next(worker) {
-                Next::Serve(ticket, len) => self.run(worker, ticket, len),
+                Next::Serve(ticket, len) => self.run(worker, &outlet, ticket, len),
                 Next::Nothing => return,
                 Next::End => return self.wind_up(),
                 Next::Close => return self.close(),
@@ -227,7 +231,18 @@ impl Channel {
         }
     }
 
-    fn run(self: &Arc<Self>, worker: &mut Worker, ticket: Ticket, len: usize) {
+    /// Where late replies go.
+    fn outlet(self: &Arc<Self>) -> Arc<dyn Outlet> {
+        Arc::<Self>::clone(self)
+    }
+
+    fn run(
+        self: &Arc<Self>,
+        worker: &mut Worker,
+        outlet: &Arc<dyn Outlet>,
+        ticket: Ticket,
+        len: usize,
+    ) {
         let more = self.frames_left.load(Ordering::SeqCst);
         let slow = self.pace.is_slow();
         let helped = more && slow && self.may_have_more_threads() && self.crew.invite(self);
@@ -238,12 +253,11 @@ impl Channel {
         if several && !slow {
             worker.stopwatch.start();
         }
-        self.progress.fetch_add(1, Ordering::Relaxed);
+        self.note_progress();
         if !helped && (more || several || self.may_have_more()) {
             self.look_after();
         }
         interrupt::begin((self.id, ticket.number()));
-        let outlet: Arc<dyn Outlet> = Arc::<Self>::clone(self);
         let Worker {
             frame,
             reply,
@@ -255,7 +269,7 @@ impl Channel {
         let serve = AssertUnwindSafe(|| {
             let reply = (reply, Aside::Pipe(pipe));
             self.session
-                .serve_at(ticket, frame, reply, scratch, &outlet)
+                .serve_at(ticket, frame, reply, scratch, outlet)
         });
         let served = catch_unwind(serve);
         let moved = served.as_ref().map_or(0, Served::len);
@@ -273,6 +287,17 @@ impl Channel {
         }
         // What a reply that is not wanted any more has left.
         worker.pipe.clear();
+        // Nothing was sent, and no lock waited for.
+        if self.pending.load(Ordering::Relaxed) && self.threads.load(Ordering::Relaxed) == 1 {
+            worker.stopwatch.keep();
+        }
+    }
+
+    /// Takes note that something moves. Two threads that do so at once may count as one.
+    fn note_progress(&self) {
+        let progress = self.progress.load(Ordering::Relaxed);
+        self.progress
+            .store(progress.wrapping_add(1), Ordering::Relaxed);
     }
 
     /// Whether something may have come that nobody will be told of, or has nobody to come for it.

@@ -73,6 +73,10 @@ impl Pace {
 #[derive(Default)]
 pub(super) struct Stopwatch {
     begun: Option<Instant>,
+    /// When the last request ended.
+    ended: Option<Instant>,
+    /// The same, if the next one begins then: nothing was done since that can last.
+    kept: Option<Instant>,
     /// The thread has waited for nothing between these and the request.
     switches: Option<Switches>,
 }
@@ -81,19 +85,33 @@ impl Stopwatch {
     /// The thread has waited, perhaps, for a request to come.
     pub(super) fn reset(&mut self) {
         self.switches = None;
+        self.kept = None;
+    }
+
+    /// The next request begins when the last one ended: to look at the clock is a twentieth of what a
+    /// short one takes.
+    pub(super) fn keep(&mut self) {
+        self.kept = self.ended.take();
     }
 
     /// A request begins.
     pub(super) fn start(&mut self) {
         self.switches.get_or_insert_with(Switches::of_this_thread);
-        self.begun = Some(Instant::now());
+        self.begun = Some(self.kept.take().unwrap_or_else(Instant::now));
     }
 
     /// One has ended, with so many bytes in it and its reply.
     pub(super) fn stop(&mut self, pace: &Pace, bytes: usize) {
         match self.begun.take() {
-            Some(begun) => pace.note(begun.elapsed(), bytes, || self.spent()),
-            None => pace.count(),
+            Some(begun) => {
+                let now = Instant::now();
+                self.ended = Some(now);
+                pace.note(now - begun, bytes, || self.spent());
+            }
+            None => {
+                (self.ended, self.kept) = (None, None);
+                pace.count();
+            }
         }
     }
 
@@ -157,6 +175,24 @@ mod tests {
         assert!(!pace.is_slow());
         pace.note(Duration::from_micros(500), 200, || Spent::Working);
         assert!(pace.is_slow());
+    }
+
+    #[test]
+    fn a_request_begins_when_the_last_one_has_ended() {
+        let (pace, mut stopwatch) = (Pace::default(), Stopwatch::default());
+        for kept in [true, false] {
+            stopwatch.start();
+            stopwatch.stop(&pace, 200);
+            if kept {
+                stopwatch.keep();
+            }
+            std::thread::sleep(Duration::from_millis(5));
+            stopwatch.start();
+            stopwatch.stop(&pace, 200);
+            assert_eq!(pace.is_slow(), kept);
+            stopwatch.reset();
+            (0..STUCK_SPEAKS).for_each(|_| pace.count());
+        }
     }
 
     #[test]

@@ -15,6 +15,10 @@ const CHUNK: usize = 64 * 1024;
 /// buffer.
 const BULK: usize = 16 * 1024;
 
+/// So much more is received than is likely to come: what then comes short has been all there is, and no
+/// further call is needed to see that.
+const MARGIN: usize = 512;
+
 /// What has been received and not yet been served.
 pub(super) struct Rx {
     buf: Buffer,
@@ -90,7 +94,7 @@ impl Rx {
     /// Takes the next frame into `into`, whose first `len` bytes it then is. A frame with less behind
     /// it than it has itself takes the buffer with it, and what is behind it is copied.
     pub(super) fn take(&mut self, len: usize, into: &mut Buffer) {
-        self.likely = len.max(CHUNK);
+        self.likely = (len + MARGIN).max(CHUNK);
         let rest = self.start + len..self.end;
         if self.start == 0 && rest.len() < len {
             if into.len() < rest.len().max(CHUNK) {

@@ -159,8 +159,10 @@ impl Calls {
     }
 
     fn open(&self) -> Window<'_> {
-        if self.state.load(Ordering::Relaxed) & ENDED == 0 {
-            self.state.fetch_or(OPEN, Ordering::AcqRel);
+        // While it is closed nobody else changes it.
+        let state = self.state.load(Ordering::Relaxed);
+        if state & ENDED == 0 {
+            self.state.store(state | OPEN, Ordering::Release);
         }
         Window(self)
     }

@@ -68,8 +68,12 @@ impl Channel {
             };
             let next = self.next_received(&mut receiving, worker);
             drop(receiving);
+            if !matches!(next, Next::Nothing) {
+                return next;
+            }
+            // Who has found the half taken has left a note before: see `note_event`.
             fence(Ordering::SeqCst);
-            if !matches!(next, Next::Nothing) || !self.edge.load(Ordering::SeqCst) {
+            if !self.edge.load(Ordering::SeqCst) {
                 return next;
             }
         }
@@ -77,7 +81,6 @@ impl Channel {
 
     /// The receiving half, if no other thread waits in it.
     fn try_receiving(&self) -> Option<MutexGuard<'_, Receiving>> {
-        fence(Ordering::SeqCst);
         loop {
             match self.rx.try_lock() {
                 Ok(receiving) => return Some(receiving),
@@ -98,7 +101,7 @@ impl Channel {
             match receiving.rx.cut(max) {
                 Cut::Broken => return Next::Close,
                 Cut::Partial => {
-                    self.frames_left.store(false, Ordering::SeqCst);
+                    self.note_frames_left(false);
                     match self.receive(receiving) {
                         Received::Some { .. } => {}
                         Received::Nothing => return Next::Nothing,
@@ -115,7 +118,7 @@ impl Channel {
                         let several = receiving.cut > 1;
                         receiving.rx.take(len, &mut worker.frame);
                         let left = matches!(receiving.rx.cut(max), Cut::Frame(_));
-                        self.frames_left.store(left, Ordering::SeqCst);
+                        self.note_frames_left(left);
                         self.several.store(several || left, Ordering::Relaxed);
                         let undrained = !receiving.drained && !left;
                         self.undrained.store(undrained, Ordering::Relaxed);
@@ -134,6 +137,14 @@ impl Channel {
                     Admission::Violation => return Next::Close,
                 },
             }
+        }
+    }
+
+    /// Takes note, with the receiving half held, whether a whole frame waits there.
+    fn note_frames_left(&self, left: bool) {
+        // Mostly it is as it was, and to store that again would cost more than to look.
+        if self.frames_left.load(Ordering::Relaxed) != left {
+            self.frames_left.store(left, Ordering::SeqCst);
         }
     }
 
@@ -173,7 +184,7 @@ impl Channel {
         });
         receiving.cut = 0;
         self.receiving.store(false, Ordering::SeqCst);
-        self.progress.fetch_add(1, Ordering::Relaxed);
+        self.note_progress();
         match received {
             Received::Some { drained } => {
                 receiving.drained = drained;

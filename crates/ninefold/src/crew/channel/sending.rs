@@ -2,7 +2,7 @@
 
 use std::os::fd::AsFd;
 use std::sync::MutexGuard;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use ninefold_wire::Reply;
 use rustix::io::Errno;
@@ -106,9 +106,8 @@ impl Channel {
     }
 
     fn after_send(&self, tx: MutexGuard<'_, Tx>, sent: Sent) {
-        self.stalled.store(tx.is_stalled(), Ordering::SeqCst);
-        self.pending
-            .store(tx.is_pending() && !tx.is_stalled(), Ordering::SeqCst);
+        note(&self.stalled, tx.is_stalled());
+        note(&self.pending, tx.is_pending() && !tx.is_stalled());
         match sent {
             Sent::Fine if self.ending.load(Ordering::SeqCst) => {
                 drop(tx);
@@ -126,6 +125,14 @@ impl Channel {
                 self.close();
             }
         }
+    }
+}
+
+/// Says something about the sending half, which is held. Mostly it is as it was, and to store that
+/// again would cost more than to look.
+fn note(flag: &AtomicBool, is: bool) {
+    if flag.load(Ordering::Relaxed) != is {
+        flag.store(is, Ordering::SeqCst);
     }
 }
 

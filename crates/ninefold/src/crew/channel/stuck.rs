@@ -47,13 +47,14 @@ impl Channel {
         if !self.stuck.swap(false, Ordering::SeqCst) {
             return self.look_after();
         }
+        let outlet = self.outlet();
         while !self.session.is_full() {
             match self.next_arrival(worker) {
                 Next::Serve(ticket, len) => {
                     let frame = &worker.frame.bytes()[..len];
                     let flush = Header::peek(frame).is_some_and(|it| it.number == number::FLUSH);
                     if flush {
-                        self.run(worker, ticket, len);
+                        self.run(worker, &outlet, ticket, len);
                     } else if !self.session.defer(ticket, frame) {
                         self.finish(ticket, &[]);
                     }
