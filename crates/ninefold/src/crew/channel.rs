@@ -268,8 +268,7 @@ impl Channel {
         let (frame, reply) = (&frame.bytes()[..len], reply.bytes_mut());
         let serve = AssertUnwindSafe(|| {
             let reply = (reply, Aside::Pipe(pipe));
-            self.session
-                .serve_at(ticket, frame, reply, scratch, outlet)
+            self.session.serve_at(ticket, frame, reply, scratch, outlet)
         });
         let served = catch_unwind(serve);
         let moved = served.as_ref().map_or(0, Served::len);
