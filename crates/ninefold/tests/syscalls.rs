@@ -10,7 +10,8 @@ use std::process::Command;
 
 use common::{Server, getattr, open, walk};
 use ninefold_client::Connection;
-use ninefold_client::wire::{Dirents, Reply, Request};
+use ninefold_client::wire::flags::unlink;
+use ninefold_client::wire::{Dirents, Name, Reply, Request};
 
 /// Requests of each kind that are counted.
 const REQUESTS: usize = 200;
@@ -146,10 +147,27 @@ fn be_served(server: &Server) {
             .expect("a clunk");
     }
     mark(&mut connection);
+    let name = Name::new(b"made").expect("a name");
+    for _ in 0..REQUESTS {
+        let mkdir = Request::Mkdir {
+            dfid: 0,
+            name,
+            mode: 0o755,
+            gid: 0,
+        };
+        connection.call(&mkdir).expect("a directory");
+        let rmdir = Request::Unlinkat {
+            dirfid: 0,
+            name,
+            flags: unlink::REMOVEDIR,
+        };
+        connection.call(&rmdir).expect("a removal");
+    }
+    mark(&mut connection);
 }
 
 /// What a server of some model calls for each reply to [`be_served`], by the marks between them.
-fn trace(model: &str) -> [Vec<String>; 4] {
+fn trace(model: &str) -> [Vec<String>; 5] {
     let traces = tempfile::tempdir().expect("a temporary directory");
     let trace = traces.path().join("trace");
     let path = trace.to_str().expect("a path of text");
@@ -165,17 +183,17 @@ fn trace(model: &str) -> [Vec<String>; 4] {
     drop(server);
     let phases = phases(&trace);
     // There may be one mark more: where attributes are mapped, the server asks for the file system.
-    let [.., getattrs, lives, deep, reads, _] = &phases[..] else {
-        panic!("expected 6 phases, came {}", phases.len());
+    let [.., getattrs, lives, deep, reads, made, _] = &phases[..] else {
+        panic!("expected 7 phases, came {}", phases.len());
     };
     eprintln!(
         "all threads: {} calls for {REQUESTS} Tgetattrs",
         getattrs.len()
     );
-    let costs = [getattrs, lives, deep, reads].map(|phase| costs(phase));
+    let costs = [getattrs, lives, deep, reads, made].map(|phase| costs(phase));
     assert_eq!(
         costs.each_ref().map(Vec::len),
-        [1, 3, 3, 4].map(|each| each * REQUESTS),
+        [1, 3, 3, 4, 2].map(|each| each * REQUESTS),
         "a reply each"
     );
     costs
@@ -183,7 +201,7 @@ fn trace(model: &str) -> [Vec<String>; 4] {
 
 /// Counts them all, where a Tlopen should cost `open`.
 fn count_all(model: &str, open: &'static str) -> Vec<Count> {
-    let [getattrs, lives, deep, reads] = trace(model);
+    let [getattrs, lives, deep, reads, _] = trace(model);
     vec![
         count("Tgetattr", "recvfrom statx sendto", &getattrs),
         count("Twalk of one name", "recvfrom openat2 statx sendto", &lives),
@@ -230,8 +248,24 @@ fn mapped_attributes_cost_no_call_too_many() {
 fn metadata_files_on_the_way_cost_no_call() {
     let wanted = "recvfrom statx statx statx openat2 statx openat2 sendto";
     costs_no_call_too_many(|| {
-        let [_, _, deep, _] = trace("mapped-file");
+        let [_, _, deep, _, _] = trace("mapped-file");
         vec![count("Twalk of four names", wanted, &deep)]
+    });
+}
+
+/// That it is made as its owner-to-be costs nothing as long as the owner is the last one's.
+#[test]
+fn what_is_made_costs_no_call_too_many() {
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("not proven: only root can act for others");
+        return;
+    }
+    costs_no_call_too_many(|| {
+        let [.., made] = trace("passthrough");
+        vec![
+            count("Tmkdir", "recvfrom mkdirat statx sendto", &made),
+            count("Tunlinkat", "recvfrom unlinkat sendto", &made),
+        ]
     });
 }
 

@@ -50,13 +50,14 @@ impl User {
     }
 }
 
-/// What the server itself is.
+/// What the server itself is, and stays: to ask anew for each object made would be two calls more.
 struct Own {
+    ids: (u32, u32),
     capabilities: CapabilitySets,
     groups: Vec<Gid>,
 }
 
-/// Asked before any thread acts for somebody.
+/// Asked before any thread acts for somebody, or makes something for somebody.
 static OWN: OnceLock<Own> = OnceLock::new();
 
 thread_local! {
@@ -86,10 +87,6 @@ pub fn overrides_modes() -> bool {
     capabilities(None).is_ok_and(|sets| sets.effective.contains(CapabilitySet::DAC_OVERRIDE))
 }
 
-fn own_ids() -> (u32, u32) {
-    (geteuid().as_raw(), getegid().as_raw())
-}
-
 /// Makes what this thread creates from now on belong to `uid` and `gid`; none is the server's own, or
 /// those of the user that the thread acts as, who can take none but that user's groups.
 ///
@@ -99,7 +96,7 @@ pub fn take(uid: Option<u32>, gid: Option<u32>) -> Result<()> {
     if let Some(user) = ACTS.with_borrow(Clone::clone) {
         return take_group(&user, uid, gid.unwrap_or(user.gid));
     }
-    let own = own_ids();
+    let own = own()?.ids;
     let wanted = (uid.unwrap_or(own.0), gid.unwrap_or(own.1));
     if TAKEN.get().unwrap_or(own) == wanted {
         return Ok(());
@@ -188,7 +185,7 @@ fn become_user(user: Option<&User>) -> Result<()> {
         }
         None => {
             set_thread_groups(&own.groups)?;
-            own_ids()
+            own.ids
         }
     };
     switch(ids)?;
@@ -207,6 +204,7 @@ fn own() -> Result<&'static Own> {
         return Ok(known);
     }
     let own = Own {
+        ids: (geteuid().as_raw(), getegid().as_raw()),
         capabilities: capabilities(None)?,
         groups: getgroups()?,
     };
