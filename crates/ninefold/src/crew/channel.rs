@@ -367,6 +367,14 @@ impl Connection for Channel {
     }
 }
 
+/// Says something about a half of the connection that is held. Mostly it is as it was, and to store
+/// that again would cost more than to look.
+fn note(flag: &AtomicBool, is: bool) {
+    if flag.load(Ordering::Relaxed) != is {
+        flag.store(is, Ordering::SeqCst);
+    }
+}
+
 fn events(interest: Interest) -> EventFlags {
     let mut flags = EventFlags::ET;
     flags.set(EventFlags::IN | EventFlags::RDHUP, !interest.held);

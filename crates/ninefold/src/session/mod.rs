@@ -231,21 +231,17 @@ impl Session {
             Aside::Memory(place) => place.decode(frame, call.dialect, self.frame_max()),
             Aside::Nowhere | Aside::Pipe(_) => Request::decode(frame, call.dialect),
         };
-        // Not moved out of where it was decoded: a request is large.
-        let request = match &decoded {
-            Ok((_, request)) => request,
-            Err(error) => return Err(refusal::errno(frame, *error)),
-        };
+        let (_, request) = decoded.map_err(|error| refusal::errno(frame, error))?;
         tracing::trace!(
             session = self.id,
             tag = call.ticket.tag(),
             ?request,
             "request"
         );
-        match *request {
+        match request {
             Request::Version { msize, version } => self.version(call, msize, version),
             _ if call.msize == 0 => Err(Errno::PROTO),
-            _ => ops::run(call, request),
+            _ => ops::run(call, &request),
         }
     }
 

@@ -5,7 +5,7 @@ use std::sync::atomic::{Ordering, fence};
 use std::sync::{Arc, MutexGuard, TryLockError};
 use std::time::{Duration, Instant};
 
-use super::{Channel, IDLE_MIN};
+use super::{Channel, IDLE_MIN, note};
 use crate::crew::Worker;
 use crate::crew::rx::{Cut, Received, Rx};
 use crate::session::{Admission, Ticket};
@@ -101,7 +101,7 @@ impl Channel {
             match receiving.rx.cut(max) {
                 Cut::Broken => return Next::Close,
                 Cut::Partial => {
-                    self.note_frames_left(false);
+                    note(&self.frames_left, false);
                     match self.receive(receiving) {
                         Received::Some { .. } => {}
                         Received::Nothing => return Next::Nothing,
@@ -118,7 +118,7 @@ impl Channel {
                         let several = receiving.cut > 1;
                         receiving.rx.take(len, &mut worker.frame);
                         let left = matches!(receiving.rx.cut(max), Cut::Frame(_));
-                        self.note_frames_left(left);
+                        note(&self.frames_left, left);
                         self.several.store(several || left, Ordering::Relaxed);
                         let undrained = !receiving.drained && !left;
                         self.undrained.store(undrained, Ordering::Relaxed);
@@ -137,14 +137,6 @@ impl Channel {
                     Admission::Violation => return Next::Close,
                 },
             }
-        }
-    }
-
-    /// Takes note, with the receiving half held, whether a whole frame waits there.
-    fn note_frames_left(&self, left: bool) {
-        // Mostly it is as it was, and to store that again would cost more than to look.
-        if self.frames_left.load(Ordering::Relaxed) != left {
-            self.frames_left.store(left, Ordering::SeqCst);
         }
     }
 

@@ -2,12 +2,12 @@
 
 use std::os::fd::AsFd;
 use std::sync::MutexGuard;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 
 use ninefold_wire::Reply;
 use rustix::io::Errno;
 
-use super::{Channel, Interest};
+use super::{Channel, Interest, note};
 use crate::crew::Connection;
 use crate::crew::tx::{Sent, Tx};
 use crate::locked;
@@ -125,14 +125,6 @@ impl Channel {
                 self.close();
             }
         }
-    }
-}
-
-/// Says something about the sending half, which is held. Mostly it is as it was, and to store that
-/// again would cost more than to look.
-fn note(flag: &AtomicBool, is: bool) {
-    if flag.load(Ordering::Relaxed) != is {
-        flag.store(is, Ordering::SeqCst);
     }
 }
 

@@ -7,27 +7,23 @@ use super::super::attributes::Attributes;
 /// QEMU reads lines into 100 bytes, the last of which is a NUL.
 const PIECE_MAX: usize = 99;
 
-/// What the word of every line begins with.
-const PREFIX: &[u8] = b"virtfs.";
-/// How it goes on, in the order in which the lines are written.
-const WORDS: [&str; 4] = ["uid", "gid", "mode", "rdev"];
+/// Where a value begins in its line: behind the word and one byte that nobody looks at.
+const WORDS: [(&[u8], usize); 4] = [
+    (b"virtfs.uid", 11),
+    (b"virtfs.gid", 11),
+    (b"virtfs.mode", 12),
+    (b"virtfs.rdev", 12),
+];
 
 /// What a metadata file says. Whatever is not understood says nothing; the last one of a kind wins.
 pub(super) fn parse(text: &[u8]) -> Attributes {
     let mut values = [None; 4];
     for piece in pieces(text) {
-        let Some(rest) = piece.strip_prefix(PREFIX) else {
-            continue;
-        };
-        // Behind the word stands a byte that nobody looks at.
-        let (value, rest) = match rest {
-            [b'u', b'i', b'd', rest @ ..] => (0, rest),
-            [b'g', b'i', b'd', rest @ ..] => (1, rest),
-            [b'm', b'o', b'd', b'e', rest @ ..] => (2, rest),
-            [b'r', b'd', b'e', b'v', rest @ ..] => (3, rest),
-            _ => continue,
-        };
-        values[value] = Some(number(rest.get(1..).unwrap_or_default()));
+        for ((word, at), value) in WORDS.iter().zip(&mut values) {
+            if piece.starts_with(word) {
+                *value = Some(number(piece.get(*at..).unwrap_or_default()));
+            }
+        }
     }
     // A word of -1 means that nothing is known.
     let [uid, gid, mode, rdev] = values.map(|value| value.filter(|number| *number != u32::MAX));
@@ -42,11 +38,9 @@ pub(super) fn parse(text: &[u8]) -> Attributes {
 /// Lines; longer ones in pieces, each of which counts as a line. A NUL ends a line's content.
 fn pieces(text: &[u8]) -> impl Iterator<Item = &[u8]> {
     let lines = text.split_inclusive(|byte| *byte == b'\n');
-    let pieces = lines.flat_map(|line| line.chunks(PIECE_MAX));
-    pieces.map(|piece| {
-        let end = piece.iter().position(|byte| *byte == 0);
-        &piece[..end.unwrap_or(piece.len())]
-    })
+    lines
+        .flat_map(|line| line.chunks(PIECE_MAX))
+        .map(|piece| piece.split(|byte| *byte == 0).next().unwrap_or_default())
 }
 
 /// C's atoi(3) on a machine whose long has 64 bits, and the low 32 bits of it.
@@ -74,11 +68,12 @@ pub(super) fn print(attributes: Attributes) -> String {
     let rdev = attributes.rdev.and_then(|rdev| u32::try_from(rdev).ok());
     let values = [attributes.uid, attributes.gid, attributes.mode, rdev];
     let mut text = String::new();
-    for (word, value) in WORDS.iter().zip(values) {
+    for ((word, _), value) in WORDS.iter().zip(values) {
         if let Some(value) = value {
+            let word = String::from_utf8_lossy(word);
             let signed = i32::from_le_bytes(value.to_le_bytes());
             // Writing to a string does not fail.
-            let _ = writeln!(text, "virtfs.{word}={signed}");
+            let _ = writeln!(text, "{word}={signed}");
         }
     }
     text
