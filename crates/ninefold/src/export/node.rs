@@ -272,6 +272,12 @@ impl Node {
         self.place.as_ref()
     }
 
+    /// Whether the client came here from this node.
+    pub(super) fn is_below(&self, parent: &Arc<Self>) -> bool {
+        let place = self.place.as_ref();
+        place.is_some_and(|place| Arc::ptr_eq(&place.parent, parent))
+    }
+
     /// Where a client moved it, if that is known.
     pub(super) fn moved(&self) -> Option<Place> {
         self.object.moved()

@@ -14,7 +14,7 @@ use ninefold_wire::Name;
 use rustix::fs::FileType;
 
 use super::budget::{Descriptor, Offer, Parkable, Parked};
-use super::node::Tree;
+use super::node::{Node, Tree};
 use super::object::Object;
 use crate::locked;
 use crate::sys::{FileId, Stat};
@@ -54,11 +54,44 @@ struct Entry {
     parent: FileId,
     name: Box<[u8]>,
     object: Arc<Object>,
+    /// The node with which it was passed last, for as long as something below it is known.
+    passed: Weak<Node>,
+}
+
+/// A directory that was somewhere a moment ago.
+pub(super) enum Found {
+    /// The node with which it was passed on the way from the same one.
+    Passed(Arc<Node>),
+    /// The object.
+    Open(Arc<Object>),
+}
+
+impl Found {
+    pub(super) fn object(&self) -> &Arc<Object> {
+        match self {
+            Self::Passed(node) => node.object(),
+            Self::Open(object) => object,
+        }
+    }
+
+    /// For who comes from `parent`.
+    fn from(self, parent: &Arc<Node>) -> Self {
+        match self {
+            Self::Passed(node) if !node.is_below(parent) => Self::Open(Arc::clone(node.object())),
+            found => found,
+        }
+    }
 }
 
 impl Entry {
     fn is_at(&self, parent: FileId, name: Name<'_>) -> bool {
         self.parent == parent && *self.name == *name.bytes()
+    }
+
+    /// What is known for who walks there, or passes it.
+    fn found(&self, passed: bool) -> Found {
+        let node = passed.then(|| self.passed.upgrade()).flatten();
+        node.map_or_else(|| Found::Open(Arc::clone(&self.object)), Found::Passed)
     }
 }
 
@@ -97,30 +130,39 @@ impl Recent {
     /// The directory that was at `name` a moment ago, if it is still open, and its descriptor.
     pub(super) fn find(
         &self,
-        parent: FileId,
-        name: Name<'_>,
-    ) -> Option<(Arc<Object>, Arc<Descriptor>)> {
-        let key = self.key(parent, name);
+        parent: &Arc<Node>,
+        (name, passed): (Name<'_>, bool),
+    ) -> Option<(Found, Arc<Descriptor>)> {
+        let key = self.key(parent.id(), name);
         let mut known = locked(&self.known);
-        let object = match known.young.get(&key) {
-            Some(entry) => entry
-                .is_at(parent, name)
-                .then(|| Arc::clone(&entry.object))?,
+        let (entry, too_old) = match known.young.get(&key) {
+            Some(entry) => (entry, None),
             None => {
                 let entry = known.old.remove(&key)?;
-                let object = Arc::clone(&entry.object);
-                let is_at = entry.is_at(parent, name);
                 let too_old = known.insert(key, entry, self.max);
-                drop(known);
-                drop(too_old);
-                is_at.then_some(object)?
+                (known.young.get(&key)?, too_old)
             }
         };
-        let held = object.held();
+        let is_at = entry.is_at(parent.id(), name);
+        let found = is_at.then(|| entry.found(passed));
+        drop(known);
+        drop(too_old);
+        let found = found?.from(parent);
+        let held = found.object().held();
         if held.is_none() {
-            self.forget(parent, name);
+            self.forget(parent.id(), name);
         }
-        Some((object, held?))
+        Some((found, held?))
+    }
+
+    /// Has others who pass the directory use this node, too.
+    pub(super) fn pass(&self, parent: FileId, name: Name<'_>, node: &Arc<Node>) {
+        let key = self.key(parent, name);
+        if let Some(entry) = locked(&self.known).young.get_mut(&key) {
+            if entry.is_at(parent, name) {
+                entry.passed = Arc::downgrade(node);
+            }
+        }
     }
 
     /// Closes a directory that is not at `name` any more, unless others hold it.
@@ -206,6 +248,7 @@ impl Recents {
             parent,
             name: name.bytes().into(),
             object: Arc::clone(object),
+            passed: Weak::new(),
         };
         let key = recent.key(parent, name);
         let mut known = locked(&recent.known);

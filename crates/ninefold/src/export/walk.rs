@@ -1,4 +1,4 @@
-//! One step of a walk: from a directory that is held to an object that is.
+//! Walks: from a directory that is held to an object that is, step by step.
 
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
@@ -7,32 +7,73 @@ use ninefold_wire::{Name, Step};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
+use super::budget::Descriptor;
+use super::recent::Found;
 use super::{Export, Node, Place};
 use crate::sys::{self, Result, Stat};
 
-impl Export {
-    /// One step of a walk: the object found, and its attributes. Of a directory that is only
-    /// `passed` on the way to something else, owner and mode may be those that the host has.
+/// Steps from one object to another.
+pub struct Walk<'e> {
+    export: &'e Export,
+    at: Arc<Node>,
+    /// What holds it, if that was just seen.
+    held: Option<Arc<Descriptor>>,
+}
+
+impl Walk<'_> {
+    /// Takes one step: the attributes of what it leads to. Of a directory that is only `passed` on the
+    /// way to something else, owner and mode may be those that the host has.
     ///
     /// # Errors
-    /// ENOTDIR when `from` is not a directory, else the errno of the host.
-    pub fn step(
-        &self,
-        from: &Arc<Node>,
-        step: Step<'_>,
-        passed: bool,
-    ) -> Result<(Arc<Node>, Stat)> {
-        if !from.is_dir() {
+    /// ENOTDIR when the walk has not come to a directory, else the errno of the host. The walk stays
+    /// where it is.
+    pub fn step(&mut self, step: Step<'_>, passed: bool) -> Result<Stat> {
+        if !self.at.is_dir() {
             return Err(Errno::NOTDIR);
         }
         match step {
-            Step::Down(name) => self.find_child(from, name, passed),
-            Step::Stay => Ok((Arc::clone(from), self.stat(from)?)),
+            Step::Down(name) => self.step_down(name, passed),
+            Step::Stay => self.export.stat(&self.at),
             Step::Up => {
-                let parent = self.parent(from)?;
-                let stat = self.stat(&parent)?;
-                Ok((parent, stat))
+                let parent = self.export.parent(&self.at)?;
+                let stat = self.export.stat(&parent)?;
+                (self.at, self.held) = (parent, None);
+                Ok(stat)
             }
+        }
+    }
+
+    fn step_down(&mut self, name: Name<'_>, passed: bool) -> Result<Stat> {
+        let above = self.held.take().map_or_else(|| self.at.fd(), Ok)?;
+        let found = self
+            .export
+            .find_child((&self.at, above.as_fd()), (name, passed))?;
+        (self.at, self.held) = (found.node, found.held);
+        Ok(found.stat)
+    }
+
+    /// What the walk has come to.
+    #[must_use]
+    pub fn into_node(self) -> Arc<Node> {
+        self.at
+    }
+}
+
+/// An entry of a directory.
+struct Child {
+    node: Arc<Node>,
+    stat: Stat,
+    /// What holds it, if that is at hand.
+    held: Option<Arc<Descriptor>>,
+}
+
+impl Export {
+    /// A walk from an object.
+    pub fn walk(&self, from: Arc<Node>) -> Walk<'_> {
+        Walk {
+            export: self,
+            at: from,
+            held: None,
         }
     }
 
@@ -42,28 +83,29 @@ impl Export {
     /// ENODEV for what [`Multidevs::Forbid`](super::Multidevs::Forbid) keeps out of reach, else the
     /// errno of the host.
     pub fn child(&self, dir: &Arc<Node>, name: Name<'_>) -> Result<(Arc<Node>, Stat)> {
-        self.find_child(dir, name, false)
+        let above = dir.fd()?;
+        let found = self.find_child((dir, above.as_fd()), (name, false))?;
+        Ok((found.node, found.stat))
     }
 
     fn find_child(
         &self,
-        dir: &Arc<Node>,
-        name: Name<'_>,
-        passed: bool,
-    ) -> Result<(Arc<Node>, Stat)> {
+        (dir, above): (&Arc<Node>, BorrowedFd<'_>),
+        (name, passed): (Name<'_>, bool),
+    ) -> Result<Child> {
         self.check_name(name)?;
         let _steady = self.ownership.steady(dir);
-        let above = dir.fd()?;
-        let (node, mut stat) = match self.recent_child(dir, above.as_fd(), name) {
+        let mut found = match self.recent_child(dir, above, (name, passed)) {
             Some(found) => found,
-            None => self.open_child(dir, above.as_fd(), name)?,
+            None => self.open_child(dir, above, name)?,
         };
         // A directory is one in every security model; whose it is may be in nobody's way.
-        if !(passed && node.is_dir() && self.shows_all_owners()) {
-            self.ownership.found(self, &node, &mut stat)?;
-            self.show_owner(&mut stat)?;
+        if !(passed && found.node.is_dir() && self.shows_all_owners()) {
+            let stat = &mut found.stat;
+            self.ownership.found(self, &found.node, stat)?;
+            self.show_owner(stat)?;
         }
-        Ok((node, stat))
+        Ok(found)
     }
 
     fn open_child(
@@ -71,7 +113,7 @@ impl Export {
         dir: &Arc<Node>,
         above: BorrowedFd<'_>,
         name: Name<'_>,
-    ) -> Result<(Arc<Node>, Stat)> {
+    ) -> Result<Child> {
         let fd =
             (dir.keeper()).open(|| sys::open_entry(above, name, OFlags::PATH, Mode::empty()))?;
         let stat = sys::stat(fd.as_fd())?;
@@ -85,7 +127,11 @@ impl Export {
                 self.locks.sound();
             }
         }
-        Ok((node, stat))
+        Ok(Child {
+            node,
+            stat,
+            held: None,
+        })
     }
 
     /// The same for a directory that was walked to a moment ago, in one call: if the name leads to
@@ -96,19 +142,29 @@ impl Export {
         &self,
         dir: &Arc<Node>,
         above: BorrowedFd<'_>,
-        name: Name<'_>,
-    ) -> Option<(Arc<Node>, Stat)> {
+        (name, passed): (Name<'_>, bool),
+    ) -> Option<Child> {
         let recent = &dir.tree().recent;
-        let (object, fd) = recent.find(dir.id(), name)?;
-        match sys::stat_entry(above, name) {
-            Ok(stat) if stat.id == object.id() && self.recents.take(&stat) => {
-                let place = Place::new(dir, name);
-                Some((Node::of_held(&object, fd, &stat, place), stat))
-            }
+        let (found, fd) = recent.find(dir, (name, passed))?;
+        let stat = match sys::stat_entry(above, name) {
+            Ok(stat) if stat.id == found.object().id() && self.recents.take(&stat) => stat,
             _ => {
                 recent.forget(dir.id(), name);
-                None
+                return None;
             }
+        };
+        let object = match found {
+            Found::Passed(node) => {
+                let held = Some(fd);
+                return Some(Child { node, stat, held });
+            }
+            Found::Open(object) => object,
+        };
+        let held = passed.then(|| Arc::clone(&fd));
+        let node = Node::of_held(&object, fd, &stat, Place::new(dir, name));
+        if passed {
+            recent.pass(dir.id(), name, &node);
         }
+        Some(Child { node, stat, held })
     }
 }

@@ -46,15 +46,13 @@ pub(super) fn walk(
         call.fids.check_free(newfid)?;
     }
     let mut qids = Qids::default();
-    let mut node = from.node.share()?;
+    let mut walk = call.export.walk(from.node.share()?);
     let mut steps = steps.as_slice().iter().peekable();
     while let Some(step) = steps.next() {
         let passed = steps.peek().is_some();
-        let stepped = call.export.step(&node, *step, passed);
-        let found = stepped.and_then(|(next, stat)| Ok((next, call.qid(&stat)?)));
-        match found {
-            Ok((next, qid)) => {
-                node = next;
+        let stepped = walk.step(*step, passed);
+        match stepped.and_then(|stat| call.qid(&stat)) {
+            Ok(qid) => {
                 // A Twalk of more than 16 steps does not decode.
                 let _ = qids.push(qid);
             }
@@ -62,7 +60,7 @@ pub(super) fn walk(
             Err(_) => return call.out.reply(&Reply::Walk { qids }),
         }
     }
-    let found = Fid::path(node, from.uid);
+    let found = Fid::path(walk.into_node(), from.uid);
     if newfid == fid {
         call.fids.replace(fid, &from, found)?;
     } else {
