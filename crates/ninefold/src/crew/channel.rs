@@ -35,6 +35,8 @@ use receiving::{Next, Receiving};
 
 /// Requests that a thread serves of one connection before it looks after others.
 const TURNS: usize = 64;
+/// Bytes of a request that lasts so long, for its data alone, that the next one is received meanwhile.
+const LONG: usize = 256 * 1024;
 /// How long a thread waits for a held connection's next request.
 const PATIENCE: Duration = Duration::from_millis(10);
 /// Idle threads that must be left when one keeps a connection.
@@ -245,7 +247,8 @@ impl Channel {
     ) {
         let more = self.frames_left.load(Ordering::SeqCst);
         let slow = self.pace.is_slow();
-        let helped = more && slow && self.may_have_more_threads() && self.crew.invite(self);
+        let long = len >= LONG && self.undrained.load(Ordering::Relaxed);
+        let helped = (more && slow || long) && self.may_have_more_threads() && self.crew.invite(self);
         if !helped && slow {
             self.flush();
         }

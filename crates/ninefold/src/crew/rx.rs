@@ -11,8 +11,8 @@ use super::buffer::Buffer;
 
 /// Received at once, bytes, unless the last frame was larger.
 const CHUNK: usize = 64 * 1024;
-/// Of a frame with so much still to come just the rest is received, so that the next one begins a
-/// buffer.
+/// Of a frame with so much still to come just the rest is received, and [`MARGIN`], so that the next
+/// one begins a buffer.
 const BULK: usize = 16 * 1024;
 
 /// So much more is received than is likely to come: what then comes short has been all there is, and no
@@ -125,7 +125,7 @@ impl Rx {
     }
 
     /// Makes room for what is to come, and says how much to receive: of a large frame just the
-    /// rest, so that the next one begins a buffer and has its data aligned.
+    /// rest and a little more, so that the next one begins a buffer and has its data aligned.
     fn prepare(&mut self) -> usize {
         let missing = self.missing();
         let held = self.end - self.start;
@@ -135,7 +135,7 @@ impl Rx {
         }
         let room = self.buf.len() - self.end;
         if missing > BULK {
-            missing.min(room)
+            room.min(missing + MARGIN)
         } else {
             room.min(self.likely)
         }
