@@ -248,7 +248,8 @@ impl Channel {
         let more = self.frames_left.load(Ordering::SeqCst);
         let slow = self.pace.is_slow();
         let long = len >= LONG && self.undrained.load(Ordering::Relaxed);
-        let helped = (more && slow || long) && self.may_have_more_threads() && self.crew.invite(self);
+        let helped =
+            (more && slow || long) && self.may_have_more_threads() && self.crew.invite(self);
         if !helped && slow {
             self.flush();
         }

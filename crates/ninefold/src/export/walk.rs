@@ -108,12 +108,7 @@ impl Export {
         Ok(found)
     }
 
-    fn open_child(
-        &self,
-        dir: &Arc<Node>,
-        above: BorrowedFd<'_>,
-        name: Name<'_>,
-    ) -> Result<Child> {
+    fn open_child(&self, dir: &Arc<Node>, above: BorrowedFd<'_>, name: Name<'_>) -> Result<Child> {
         let fd =
             (dir.keeper()).open(|| sys::open_entry(above, name, OFlags::PATH, Mode::empty()))?;
         let stat = sys::stat(fd.as_fd())?;
