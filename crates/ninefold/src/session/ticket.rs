@@ -5,20 +5,20 @@
 //! These barriers live here; there is no queue to get stuck in.
 
 mod admit;
+mod open;
 mod park;
 
 pub(crate) use park::Wait;
 
-use std::collections::hash_map::Entry::Occupied;
 use std::collections::{HashSet, VecDeque};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use ahash::HashMap;
 use ninefold_wire::Header;
 use ninefold_wire::message::number;
 
 use crate::locked;
+use open::Open;
 use park::Kept;
 
 /// A request under way.
@@ -93,6 +93,7 @@ struct Ready {
 }
 
 struct Entry {
+    tag: u16,
     seq: u64,
     number: u8,
     fids: [u32; 2],
@@ -107,7 +108,7 @@ struct Entry {
 #[derive(Default)]
 struct Table {
     next_seq: u64,
-    open: HashMap<u16, Entry>,
+    open: Open,
     /// How many of them are `Waiting`.
     waiting: usize,
     ready: VecDeque<Ready>,
@@ -133,6 +134,7 @@ impl Table {
         self.next_seq += 1;
         self.waiting += usize::from(matches!(state, State::Waiting(_)));
         let entry = Entry {
+            tag: header.tag,
             seq,
             number: header.number,
             fids: admit::fids_of(header, frame),
@@ -141,7 +143,7 @@ impl Table {
             silent: false,
             resumed: false,
         };
-        self.open.insert(header.tag, entry);
+        self.open.insert(entry);
         Ticket {
             tag: header.tag,
             seq,
@@ -169,10 +171,10 @@ impl Table {
         if self.waiting > 0 {
             let free: Vec<u16> = self
                 .open
-                .iter()
-                .filter(|(_, entry)| matches!(entry.state, State::Waiting(_)))
-                .filter(|(_, entry)| !self.is_busy(entry.fids[0], entry.seq))
-                .map(|(tag, _)| *tag)
+                .values()
+                .filter(|entry| matches!(entry.state, State::Waiting(_)))
+                .filter(|entry| !self.is_busy(entry.fids[0], entry.seq))
+                .map(|entry| entry.tag)
                 .collect();
             for tag in free {
                 self.make_ready(tag);
@@ -199,7 +201,7 @@ impl Table {
     }
 
     fn make_ready(&mut self, tag: u16) {
-        let Some(entry) = self.open.get_mut(&tag) else {
+        let Some(entry) = self.open.get_mut(tag) else {
             return;
         };
         if let State::Waiting(frame) = std::mem::replace(&mut entry.state, State::Ready) {
@@ -223,10 +225,8 @@ impl Table {
 
     /// Removes a request if it is the one that is meant: its tag may be another one's by now.
     fn remove_if(&mut self, tag: u16, is_meant: impl FnOnce(&Entry) -> bool) -> Option<Entry> {
-        let entry = match self.open.entry(tag) {
-            Occupied(there) if is_meant(there.get()) => there.remove(),
-            _ => return None,
-        };
+        self.open.get(tag).filter(|entry| is_meant(entry))?;
+        let entry = self.open.remove(tag)?;
         self.waiting -= usize::from(matches!(entry.state, State::Waiting(_)));
         self.kept.take_entry(&entry);
         if matches!(entry.state, State::Ready) {

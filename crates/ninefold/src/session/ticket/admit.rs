@@ -28,11 +28,11 @@ impl Table {
     /// Forgets what has not begun and silences what has. True when nothing is left.
     pub(super) fn abandon(&mut self, cancel: impl Fn(Wait) -> bool) -> bool {
         for ready in std::mem::take(&mut self.ready) {
-            self.open.remove(&ready.ticket.tag);
+            self.open.remove(ready.ticket.tag);
             self.kept.take_ready(&ready);
         }
         let kept = &mut self.kept;
-        self.open.retain(|_, entry| {
+        self.open.retain(|entry| {
             entry.silent = true;
             entry.flushes.clear();
             let stays = match entry.state {
@@ -74,22 +74,19 @@ impl Table {
             .get(HEADER_LEN..HEADER_LEN + 2)
             .and_then(|tag| tag.try_into().ok());
         let oldtag = oldtag.map_or(header.tag, u16::from_le_bytes);
-        let over = self
-            .open
-            .get(&oldtag)
-            .is_none_or(|entry| match entry.state {
-                State::Waiting(_) => true,
-                // Others may wait for its end already.
-                State::Ready => entry.flushes.is_empty(),
-                State::Parked(wait, _) => cancel(wait),
-                State::Running | State::Flushing => false,
-            });
+        let over = self.open.get(oldtag).is_none_or(|entry| match entry.state {
+            State::Waiting(_) => true,
+            // Others may wait for its end already.
+            State::Ready => entry.flushes.is_empty(),
+            State::Parked(wait, _) => cancel(wait),
+            State::Running | State::Flushing => false,
+        });
         if over {
             self.remove(oldtag);
             self.promote();
             return Admission::Run(self.issue(header, frame, State::Running));
         }
-        if let Some(target) = self.open.get_mut(&oldtag) {
+        if let Some(target) = self.open.get_mut(oldtag) {
             target.flushes.push(header.tag);
         }
         self.issue(header, frame, State::Flushing);
@@ -127,7 +124,7 @@ impl Tickets {
         if header.number == number::VERSION && Request::decode(frame, Dialect::Linux).is_ok() {
             return table.admit_version(header, frame, cancel);
         }
-        if table.open.contains_key(&header.tag) {
+        if table.open.contains(header.tag) {
             return Admission::Violation;
         }
         if table.kept.is_full() && matches!(header.number, number::READ | number::WRITE) {

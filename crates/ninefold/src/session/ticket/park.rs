@@ -72,7 +72,7 @@ impl Kept {
 
 impl Table {
     fn entry_of(&mut self, ticket: Ticket) -> Option<&mut Entry> {
-        let entry = self.open.get_mut(&ticket.tag);
+        let entry = self.open.get_mut(ticket.tag);
         entry.filter(|entry| entry.seq == ticket.seq)
     }
 
@@ -111,7 +111,7 @@ impl Tickets {
         let mut table = locked(&self.table);
         // Also for a request that is about to wait.
         table.locks_given_up = true;
-        table.open.retain(|_, entry| match entry.state {
+        table.open.retain(|entry| match entry.state {
             State::Parked(wait @ Wait::Lock(_), _) => !cancel(wait),
             _ => true,
         });
@@ -122,12 +122,12 @@ impl Tickets {
     pub(in crate::session) fn end_lock_waits(&self, cancel: impl Fn(Wait) -> bool) -> Vec<Ticket> {
         let mut table = locked(&self.table);
         let mut ended = Vec::new();
-        for (tag, entry) in &mut table.open {
+        for entry in table.open.values_mut() {
             match entry.state {
                 State::Parked(wait @ Wait::Lock(_), _) if cancel(wait) => {
                     entry.state = State::Running;
                     ended.push(Ticket {
-                        tag: *tag,
+                        tag: entry.tag,
                         seq: entry.seq,
                         passed: false,
                     });
