@@ -269,6 +269,11 @@ impl Shared {
         (self.options.threads * 3 / 4).max(1)
     }
 
+    /// Whether a connection waits for a thread, or one that now has something to say would.
+    fn is_short_of_threads(&self) -> bool {
+        self.idle.load(Ordering::SeqCst) == 0 || !locked(&self.ready).is_empty()
+    }
+
     /// Asks for a colleague to help with a connection. False when all are at work.
     fn invite<C: Connection + 'static>(&self, channel: &Arc<C>) -> bool {
         if self.idle.load(Ordering::SeqCst) == 0 {

@@ -158,13 +158,12 @@ impl Calls {
         unsafe { libc::syscall(libc::SYS_tgkill, libc::getpid(), self.thread, self.signal) == 0 }
     }
 
-    fn open(&self) -> Window<'_> {
+    fn open(&self) {
         // While it is closed nobody else changes it.
         let state = self.state.load(Ordering::Relaxed);
         if state & ENDED == 0 {
             self.state.store(state | OPEN, Ordering::Release);
         }
-        Window(self)
     }
 
     /// Closes the window; true when a signal has come through it.
@@ -189,33 +188,47 @@ impl Calls {
         }
         seen & SENT != 0
     }
+
+    /// A call of this job was ended: no other is.
+    fn note_ended(&self) {
+        self.state.fetch_or(ENDED, Ordering::AcqRel);
+    }
 }
 
 /// While it lives, others may end the calls of this thread.
-struct Window<'c>(&'c Calls);
+struct Window;
 
-impl Window<'_> {
+impl Window {
+    fn open() -> Self {
+        with_calls((), Calls::open);
+        Self
+    }
+
+    /// Closes it; true when a signal has come through it.
     fn close(self) -> bool {
-        let calls = self.0;
         mem::forget(self);
-        calls.close()
+        with_calls(false, Calls::close)
     }
 }
 
 /// A panic closes it, too.
-impl Drop for Window<'_> {
+impl Drop for Window {
     fn drop(&mut self) {
-        self.0.close();
+        with_calls(false, Calls::close);
     }
+}
+
+/// Does something with the calls of this thread, if others may end them.
+fn with_calls<T>(otherwise: T, act: impl FnOnce(&Calls) -> T) -> T {
+    THIS.with(|this| match this.get() {
+        Some(calls) => act(calls),
+        None => otherwise,
+    })
 }
 
 /// Says what this thread is at from now on, if others may end its calls.
 pub fn begin(job: Job) {
-    THIS.with(|this| {
-        if let Some(calls) = this.get() {
-            calls.begin(job);
-        }
-    });
+    with_calls((), |calls| calls.begin(job));
 }
 
 /// Makes a call that may wait for long, and that has done nothing when it fails with EINTR. It does
@@ -223,24 +236,21 @@ pub fn begin(job: Job) {
 ///
 /// # Errors
 /// EINTR, and those of the call.
+#[inline]
 pub fn interruptible<T>(mut call: impl FnMut() -> Result<T>) -> Result<T> {
-    THIS.with(|this| {
-        loop {
-            let window = this.get().map(|calls| calls.open());
-            let done = call();
-            let ended = window.is_some_and(Window::close);
-            match done {
-                Err(Errno::INTR) if ended => {
-                    if let Some(calls) = this.get() {
-                        calls.state.fetch_or(ENDED, Ordering::AcqRel);
-                    }
-                    return Err(Errno::INTR);
-                }
-                Err(Errno::INTR) => {}
-                done => return done,
+    loop {
+        let window = Window::open();
+        let done = call();
+        let ended = window.close();
+        match done {
+            Err(Errno::INTR) if ended => {
+                with_calls((), Calls::note_ended);
+                return Err(Errno::INTR);
             }
+            Err(Errno::INTR) => {}
+            done => return done,
         }
-    })
+    }
 }
 
 #[cfg(test)]
