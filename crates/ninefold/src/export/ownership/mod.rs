@@ -3,6 +3,7 @@
 
 mod attributes;
 mod host;
+mod known;
 mod mapped_file;
 mod mapped_xattr;
 mod none;

@@ -4,7 +4,6 @@
 //! a file that holds its target; a device, FIFO or socket is an empty file. The format is QEMU's:
 //! numbers in little-endian bytes.
 
-mod known;
 mod names;
 
 use std::borrow::Cow;
@@ -15,11 +14,11 @@ use rustix::fs::{self, FileType, Mode, OFlags, XattrFlags};
 use rustix::io::Errno;
 
 use super::attributes::{self, Attributes, SetIdCount};
+use super::known::Known;
 use super::stripes::Stripes;
 use super::{At, HostModes, MadeFile, New, Owner, Ownership, Steady, host, placeholder};
 use crate::export::{Export, Node, OpenFile};
 use crate::sys::{self, Result, Stat, XattrTarget};
-use known::Known;
 
 const UID: &[u8] = b"user.virtfs.uid";
 const GID: &[u8] = b"user.virtfs.gid";

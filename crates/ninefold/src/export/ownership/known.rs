@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 
 use ahash::HashMap;
 
-use super::super::attributes::Attributes;
+use super::attributes::Attributes;
 use crate::export::{Export, Node};
 use crate::locked;
 use crate::sys::{FileId, Stat, Time};
