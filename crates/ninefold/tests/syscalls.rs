@@ -7,6 +7,8 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::Path;
 use std::process::Command;
+use std::thread;
+use std::time::Duration;
 
 use common::{Server, getattr, open, walk};
 use ninefold_client::Connection;
@@ -168,6 +170,11 @@ fn be_served(server: &Server) {
 
 /// What a server of some model calls for each reply to [`be_served`], by the marks between them.
 fn trace(model: &str) -> [Vec<String>; 5] {
+    trace_of(model, |_| {})
+}
+
+/// The same where more lies in the folder.
+fn trace_of(model: &str, fill: impl FnOnce(&Path)) -> [Vec<String>; 5] {
     let traces = tempfile::tempdir().expect("a temporary directory");
     let trace = traces.path().join("trace");
     let path = trace.to_str().expect("a path of text");
@@ -177,6 +184,7 @@ fn trace(model: &str) -> [Vec<String>; 5] {
         fs::write(dir.join("other"), "content").expect("a file");
         fs::create_dir_all(dir.join("a/b/c")).expect("directories");
         fs::write(dir.join("a/b/c/file"), "content").expect("a file");
+        fill(dir);
     });
     be_served(&server);
     // Its end is the end of the trace.
@@ -250,6 +258,37 @@ fn metadata_files_on_the_way_cost_no_call() {
     costs_no_call_too_many(|| {
         let [_, _, deep, _, _] = trace("mapped-file");
         vec![count("Twalk of four names", wanted, &deep)]
+    });
+}
+
+/// A metadata file at rest is found and held, and neither opened nor read.
+#[test]
+fn metadata_files_at_rest_are_not_opened() {
+    let temp = rustix::fs::statfs(std::env::temp_dir()).expect("a file system");
+    if temp.f_type == OVERLAYFS {
+        eprintln!("not proven: on an overlayfs metadata is read each time");
+        return;
+    }
+    let fill = |dir: &Path| {
+        let hidden = dir.join(".virtfs_metadata");
+        fs::create_dir(&hidden).expect("a directory");
+        for name in ["file", "other"] {
+            fs::write(hidden.join(name), "virtfs.uid=5\n").expect("a file");
+        }
+        // Until it may be taken for unchanged.
+        thread::sleep(Duration::from_millis(2100));
+    };
+    costs_no_call_too_many(|| {
+        let [_, lives, ..] = trace_of("mapped-file", fill);
+        vec![
+            count(
+                "Twalk of one name",
+                "recvfrom openat2 statx openat2 statx sendto",
+                &lives,
+            ),
+            count("Tgetattr after it", "recvfrom statx statx sendto", &lives),
+            count("Tclunk", "recvfrom close close sendto", &lives),
+        ]
     });
 }
 

@@ -279,6 +279,7 @@ mod tests {
             btime: None,
             mount: None,
             fresh,
+            rested: false,
         }
     }
 

@@ -66,6 +66,9 @@ pub struct Stat {
     pub mount: Option<u64>,
     /// The last change is so recent that the next one may have the same times.
     pub fresh: bool,
+    /// The last change is so long ago that whoever made it is done: a write sets the times before it
+    /// copies its data, and may have to wait between the two.
+    pub rested: bool,
 }
 
 /// Two changes this close together can have one time: it is that of the last tick of the clock, of
@@ -73,6 +76,9 @@ pub struct Stat {
 const TICK: i128 = 10_000_000;
 /// The same where the file system keeps seconds, and FAT every other one.
 const SECONDS: i128 = 2_000_000_000;
+/// No write waits that long before it copies, unless its disk hangs: in between it only enters a
+/// journal.
+const REST: i128 = 2_000_000_000;
 
 impl Stat {
     /// What kind of object.
@@ -116,15 +122,20 @@ fn statx(fd: BorrowedFd<'_>, path: &[u8], flags: AtFlags) -> Result<Stat> {
     stat.fresh = [stat.mtime, stat.ctime]
         .iter()
         .any(|time| is_fresh(*time, now));
+    stat.rested = age(stat.ctime, now) > REST;
     Ok(stat)
+}
+
+/// Nanoseconds since then; fewer than none when that is to come.
+fn age(time: Time, now: Timespec) -> i128 {
+    i128::from(now.tv_sec) * 1_000_000_000 + i128::from(now.tv_nsec) - time.nanoseconds()
 }
 
 /// Whether a change now may have this time. One in the future, as after a clock was set back, is far
 /// from now, too.
 fn is_fresh(time: Time, now: Timespec) -> bool {
-    let age = i128::from(now.tv_sec) * 1_000_000_000 + i128::from(now.tv_nsec) - time.nanoseconds();
     let unit = if time.nsec == 0 { SECONDS } else { TICK };
-    age.abs() <= unit
+    age(time, now).abs() <= unit
 }
 
 fn of_statx(raw: &Statx) -> Stat {
@@ -148,6 +159,7 @@ fn of_statx(raw: &Statx) -> Stat {
         btime: has(StatxFlags::BTIME).then(|| time(raw.stx_btime)),
         mount: has(StatxFlags::MNT_ID).then_some(raw.stx_mnt_id),
         fresh: false,
+        rested: false,
     }
 }
 
@@ -161,6 +173,18 @@ fn time(raw: StatxTimestamp) -> Time {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_to_come_has_no_age() {
+        let now = Timespec {
+            tv_sec: 1000,
+            tv_nsec: 5,
+        };
+        let age = |sec, nsec| age(Time { sec, nsec }, now);
+        assert_eq!(age(998, 4), 2_000_000_001);
+        assert_eq!(age(1000, 6), -1);
+        assert!(age(5000, 0) < REST);
+    }
 
     #[test]
     fn what_is_near_is_fresh() {

@@ -3,11 +3,10 @@
 use std::os::fd::AsFd;
 use std::sync::Arc;
 
-use rustix::fs::OFlags;
 use rustix::io::Errno;
 
 use super::Node;
-use crate::export::object::{Metadata, MetadataFile};
+use crate::export::object::{Metadata, MetadataFile, READ};
 use crate::locked;
 use crate::sys::{self, FileId, Result};
 
@@ -48,7 +47,7 @@ impl Node {
             Some(Metadata::Parked(handle)) => handle,
         };
         let objects = &self.tree.objects;
-        match (self.keeper()).open(|| objects.open(&handle, OFlags::RDONLY | OFlags::NOCTTY)) {
+        match (self.keeper()).open(|| objects.open(&handle, READ)) {
             Ok(file) => Ok(Some(self.object.hold_metadata(&MetadataFile::of(file)))),
             Err(Errno::STALE) => {
                 self.object.forget_metadata(None);
@@ -58,7 +57,7 @@ impl Node {
         }
     }
 
-    /// The metadata file of this number, if the object has it open: then it is the node's from now on.
+    /// The metadata file of this number, if the object holds it: then it is the node's from now on.
     pub(in crate::export) fn same_metadata(&self, id: FileId) -> Option<Arc<MetadataFile>> {
         let mut known = locked(&self.metadata);
         if let Known::Own(own) = &*known {
@@ -106,7 +105,7 @@ impl Node {
         let mut known = locked(&self.metadata);
         if let Known::Own(file) = &*known {
             // It is looked for again by its name.
-            if sys::stat(file.as_fd()).is_ok_and(|stat| stat.nlink > 0) {
+            if sys::stat(file.fd().as_fd()).is_ok_and(|stat| stat.nlink > 0) {
                 *known = Known::Nothing;
             }
         }

@@ -1,42 +1,95 @@
 //! The files that hold objects' attributes, where the security model has such files: one for an object,
 //! whatever its nodes are.
 
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::{Arc, OnceLock};
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::{Arc, Mutex, OnceLock};
+
+use rustix::fs::OFlags;
 
 use super::{Object, Objects};
 use crate::export::budget::{Descriptor, Keeper};
 use crate::locked;
-use crate::sys::{self, FileHandle, FileId};
+use crate::sys::{self, FileHandle, FileId, Result};
 
-/// A metadata file, open for reading. It is what the security model costs in descriptors, so that it
-/// counts, but is not refused.
+/// How a metadata file is opened to be read.
+pub(in crate::export) const READ: OFlags = OFlags::RDONLY.union(OFlags::NOCTTY);
+
+/// A metadata file that is held, by one descriptor. It is what the security model costs in
+/// descriptors, so that it counts, but is not refused.
 pub(in crate::export) struct MetadataFile {
-    fd: Arc<Descriptor>,
+    way: Mutex<Way>,
     /// Asked of the host when somebody wants to know.
     id: OnceLock<FileId>,
 }
 
+/// How a metadata file is held.
+#[derive(Clone)]
+pub(in crate::export) enum Way {
+    /// By a descriptor that only names it (`O_PATH`): nobody had to read it yet.
+    Named(Arc<Descriptor>),
+    /// Open for reading.
+    Open(Arc<Descriptor>),
+}
+
 impl MetadataFile {
-    /// One just opened, or made.
+    fn held(way: Way, id: OnceLock<FileId>) -> Arc<Self> {
+        Arc::new(Self {
+            way: Mutex::new(way),
+            id,
+        })
+    }
+
+    /// One just opened for reading, or made.
     pub(in crate::export) fn new(fd: OwnedFd, keeper: &Arc<Keeper>) -> Arc<Self> {
         Self::of(Descriptor::of_house(fd, keeper))
     }
 
-    /// One just opened whose number is known.
+    /// One just opened for reading whose number is known.
     pub(in crate::export) fn known(fd: OwnedFd, id: FileId, keeper: &Arc<Keeper>) -> Arc<Self> {
-        let file = Self::new(fd, keeper);
-        // It has none yet.
-        let _ = file.id.set(id);
-        file
+        Self::held(Way::Open(Descriptor::of_house(fd, keeper)), id.into())
     }
 
-    /// One that was opened again.
+    /// One that was only found, by a descriptor that names it. It must be a regular file.
+    pub(in crate::export) fn named(path: OwnedFd, id: FileId, keeper: &Arc<Keeper>) -> Arc<Self> {
+        Self::held(Way::Named(Descriptor::of_house(path, keeper)), id.into())
+    }
+
+    /// One that was opened for reading again.
     pub(in crate::export) fn of(fd: Arc<Descriptor>) -> Arc<Self> {
-        Arc::new(Self {
-            fd,
-            id: OnceLock::new(),
-        })
+        Self::held(Way::Open(fd), OnceLock::new())
+    }
+
+    /// How it is held at the moment.
+    pub(in crate::export) fn way(&self) -> Way {
+        locked(&self.way).clone()
+    }
+
+    /// Its descriptor, which need not be one to read from.
+    pub(in crate::export) fn fd(&self) -> Arc<Descriptor> {
+        let (Way::Named(fd) | Way::Open(fd)) = self.way();
+        fd
+    }
+
+    /// Opens it for reading, if it is not, and holds it so from now on.
+    ///
+    /// # Errors
+    /// The errno of openat(2).
+    pub(in crate::export) fn open(&self, keeper: &Arc<Keeper>) -> Result<Arc<Descriptor>> {
+        let named = match self.way() {
+            Way::Open(fd) => return Ok(fd),
+            Way::Named(fd) => fd,
+        };
+        let fd = Descriptor::of_house(sys::reopen(named.as_fd(), READ)?, keeper);
+        let mut way = locked(&self.way);
+        if let Way::Open(known) = &*way {
+            // Another was quicker.
+            return Ok(Arc::clone(known));
+        }
+        let before = std::mem::replace(&mut *way, Way::Open(Arc::clone(&fd)));
+        drop(way);
+        // Closing can take long: not with the lock held.
+        drop(before);
+        Ok(fd)
     }
 
     /// Which file; its number is its own as long as this lives.
@@ -44,7 +97,7 @@ impl MetadataFile {
         if let Some(known) = self.id.get() {
             return Some(*known);
         }
-        let id = sys::stat(self.as_fd()).ok()?.id;
+        let id = sys::stat(self.fd().as_fd()).ok()?.id;
         Some(*self.id.get_or_init(|| id))
     }
 
@@ -54,16 +107,10 @@ impl MetadataFile {
     }
 }
 
-impl AsFd for MetadataFile {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.fd.as_fd()
-    }
-}
-
 /// An object's metadata file.
 #[derive(Clone)]
 pub(in crate::export) enum Metadata {
-    /// Open for reading.
+    /// By a descriptor.
     Held(Arc<MetadataFile>),
     /// To be opened by its handle.
     Parked(FileHandle),
@@ -76,7 +123,7 @@ impl Metadata {
                 Arc::ptr_eq(known, file) || file.id().is_some_and(|id| known.is(id))
             }
             Self::Parked(known) => {
-                let handle = FileHandle::of(file.as_fd()).map(|(handle, _)| handle);
+                let handle = FileHandle::of(file.fd().as_fd()).map(|(handle, _)| handle);
                 handle.is_some_and(|handle| handle == *known)
             }
         }
@@ -135,10 +182,11 @@ impl Object {
         let Some(Metadata::Held(file)) = self.metadata() else {
             return;
         };
-        if !sys::stat(file.as_fd()).is_ok_and(|stat| stat.nlink > 0) {
+        let fd = file.fd();
+        if !sys::stat(fd.as_fd()).is_ok_and(|stat| stat.nlink > 0) {
             return;
         }
-        let parked = match objects.handle(file.as_fd()) {
+        let parked = match objects.handle(fd.as_fd()) {
             Some(handle) => Some(Metadata::Parked(handle)),
             // It is looked for again beside its object.
             None if !objects.have_handles() => None,

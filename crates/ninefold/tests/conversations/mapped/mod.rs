@@ -2,6 +2,7 @@
 //! byte as QEMU has it, and what a client sees of it. Source of the format: QEMU's `9p-local.c` as
 //! measured.
 
+mod at_rest;
 mod file_format;
 mod life;
 mod nameless;

@@ -3,7 +3,7 @@
 //! The metadata of the entry `NAME` of a directory is the file `.virtfs_metadata/NAME` in that
 //! directory, that of the export's root the file `.virtfs_metadata_root` in the root. A metadata file
 //! is only ever changed in place, because hard links of an object share it as they share the
-//! object. For the same reason whoever has it open has it for as long as the object lives.
+//! object. For the same reason whoever holds one has it for as long as the object lives.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
@@ -16,7 +16,8 @@ use super::super::At;
 use super::super::attributes::Attributes;
 use super::text;
 use crate::export::Node;
-use crate::sys::{self, FileId, Result, Stat, XattrTarget, identity};
+use crate::export::object::READ;
+use crate::sys::{self, Result, Stat, XattrTarget, identity};
 
 /// The hidden directory.
 const DIR: &[u8] = b".virtfs_metadata";
@@ -26,7 +27,6 @@ const ROOT: &[u8] = b".virtfs_metadata_root";
 const DEFAULT_ACL: &[u8] = b"system.posix_acl_default";
 const DIR_MODE: Mode = Mode::RWXU;
 const FILE_MODE: Mode = Mode::RUSR.union(Mode::WUSR);
-const READ: OFlags = OFlags::RDONLY.union(OFlags::NOCTTY);
 
 /// QEMU's are at most 80 bytes. What stands behind this many is not read.
 const TEXT_MAX: usize = 64 << 10;
@@ -57,9 +57,10 @@ pub(super) struct Slot<'a> {
 
 /// A metadata file that is not open yet.
 pub(super) struct Found {
-    path: OwnedFd,
-    /// Which file.
-    pub(super) id: FileId,
+    /// Names it (`O_PATH`).
+    pub(super) path: OwnedFd,
+    /// What the host says of it.
+    pub(super) stat: Stat,
 }
 
 /// The metadata file of an entry; nothing when it has none or none that can be one.
@@ -89,7 +90,7 @@ impl Found {
     fn new(path: OwnedFd) -> Result<Self> {
         let stat = sys::stat(path.as_fd())?;
         match stat.file_type() {
-            FileType::RegularFile => Ok(Self { path, id: stat.id }),
+            FileType::RegularFile => Ok(Self { path, stat }),
             _ => Err(Errno::NXIO),
         }
     }
@@ -105,7 +106,7 @@ impl Found {
 }
 
 /// What there is to know. That this server cannot know it would fail every look at the object.
-fn known<T>(found: Result<T>) -> Result<Option<T>> {
+pub(super) fn known<T>(found: Result<T>) -> Result<Option<T>> {
     match found {
         Ok(found) => Ok(Some(found)),
         Err(errno @ (Errno::MFILE | Errno::NFILE | Errno::NOMEM | Errno::IO)) => Err(errno),
@@ -255,7 +256,7 @@ pub(super) fn remove((dir, name): At<'_>) -> Result<()> {
     }
 }
 
-/// What a metadata file says.
+/// What a metadata file says that is open for reading.
 pub(super) fn read(metadata: BorrowedFd<'_>) -> Result<Attributes> {
     let mut usual = [0; TEXT_USUAL];
     match io::pread(metadata, &mut usual, 0) {

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use rustix::fs::{FileType, Mode, OFlags};
 use rustix::io::Errno;
 
+use super::hidden::Found;
 use super::{MappedFile, hidden};
-use crate::export::object::MetadataFile;
+use crate::export::object::{MetadataFile, MetadataWay};
 use crate::export::ownership::attributes::Attributes;
 use crate::export::ownership::{At, host, placeholder};
 use crate::export::{Export, Node};
@@ -38,27 +39,94 @@ impl MappedFile {
         if !place.names(node)? {
             return Ok(None);
         }
-        metadata_at(node, (place.parent(), place.name()?))
+        self.metadata_at(node, (place.parent(), place.name()?))
     }
 
-    pub(super) fn kept(&self, metadata: &MetadataFile, node: &Arc<Node>) -> Result<Attributes> {
-        let _steady = self.objects.look(node.id());
-        hidden::read(metadata.as_fd())
+    /// The metadata file of the name by which an object was found just now. The node holds it from
+    /// now on.
+    fn metadata_at(&self, node: &Node, at: At<'_>) -> Result<Option<Arc<MetadataFile>>> {
+        match hidden::look(at)? {
+            Some(found) => {
+                let is_known = self.known.get(&found.stat).is_some();
+                hold(node, found, is_known)
+            }
+            None => Ok(None),
+        }
     }
 
-    pub(super) fn overlay(
+    /// The attributes to show of an object that was found by this name just now, of which the node
+    /// holds the metadata file from now on.
+    pub(super) fn shown_at(
         &self,
-        metadata: Option<&MetadataFile>,
+        export: &Export,
         node: &Arc<Node>,
-        stat: &mut Stat,
-    ) -> Result<()> {
-        if let Some(metadata) = metadata {
-            self.kept(metadata, node)?.overlay(stat);
+        at: At<'_>,
+    ) -> Result<Attributes> {
+        let Some(found) = hidden::look(at)? else {
+            return Ok(Attributes::default());
+        };
+        let stat = found.stat;
+        let known = self.known.get(&stat);
+        match (hold(node, found, known.is_some())?, known) {
+            (None, _) => Ok(Attributes::default()),
+            // The first one stays the node's, whatever lies there now.
+            (Some(file), _) if !file.is(stat.id) => self.shown_of(export, node, &file),
+            (Some(_), Some(known)) => Ok(known),
+            (Some(file), None) => or_nothing(self.read(export, node, &file, &stat)),
         }
-        if node.is_dir() && stat.nlink > 2 && hidden::has_dir(node)? {
-            stat.nlink -= 1;
+    }
+
+    /// The attributes to show of an object, wherever its metadata is now.
+    pub(super) fn shown(&self, export: &Export, node: &Arc<Node>) -> Result<Attributes> {
+        match self.metadata(export, node)? {
+            Some(file) => self.shown_of(export, node, &file),
+            None => Ok(Attributes::default()),
         }
-        Ok(())
+    }
+
+    fn shown_of(
+        &self,
+        export: &Export,
+        node: &Arc<Node>,
+        file: &MetadataFile,
+    ) -> Result<Attributes> {
+        or_nothing(self.kept(export, node, file))
+    }
+
+    /// What a metadata file says.
+    fn kept(&self, export: &Export, node: &Arc<Node>, file: &MetadataFile) -> Result<Attributes> {
+        let named = match file.way() {
+            // To read it costs no more than to ask whether it has changed.
+            MetadataWay::Open(fd) => {
+                let _steady = self.objects.look(node.id());
+                return hidden::read(fd.as_fd());
+            }
+            MetadataWay::Named(fd) => fd,
+        };
+        let stat = sys::stat(named.as_fd())?;
+        match self.known.get(&stat) {
+            Some(known) => Ok(known),
+            None => self.read(export, node, file, &stat),
+        }
+    }
+
+    /// Reads a metadata file that the host has described so before: what changes it meanwhile
+    /// changes its time, too, and what was read is not taken for what is there then.
+    fn read(
+        &self,
+        export: &Export,
+        node: &Arc<Node>,
+        file: &MetadataFile,
+        stat: &Stat,
+    ) -> Result<Attributes> {
+        let fd = file.open(node.keeper())?;
+        let _steady = self.objects.look(node.id());
+        let attributes = hidden::read(fd.as_fd())?;
+        // Or another program may have set the time and not yet written.
+        if stat.rested {
+            self.known.put(export, stat, attributes);
+        }
+        Ok(attributes)
     }
 
     pub(super) fn change(
@@ -88,7 +156,7 @@ impl MappedFile {
                     continue;
                 }
                 if is_anothers(node, &metadata)? {
-                    let own = hidden::nameless(self.kept(&metadata, node)?)?;
+                    let own = hidden::nameless(self.kept(export, node, &metadata)?)?;
                     node.forget_metadata(&metadata);
                     keep(node, own);
                     continue;
@@ -131,12 +199,14 @@ impl MappedFile {
         metadata: &MetadataFile,
         edit: impl Fn(&Stat) -> Attributes,
     ) -> Result<Attributes> {
+        // Nothing is built on what could not be read.
+        let file = metadata.open(node.keeper())?;
         let _changing = self.objects.change(node.id());
         let mut stat = sys::stat(node.fd()?.as_fd())?;
-        let old = hidden::read(metadata.as_fd())?;
+        let old = hidden::read(file.as_fd())?;
         old.overlay(&mut stat);
         let new = edit(&stat).or(old);
-        hidden::rewrite(metadata.as_fd(), new)?;
+        hidden::rewrite(file.as_fd(), new)?;
         Ok(new)
     }
 
@@ -210,22 +280,33 @@ fn keep(node: &Node, metadata: OwnedFd) -> Arc<MetadataFile> {
     node.keep_metadata(MetadataFile::new(metadata, node.keeper()))
 }
 
-/// The metadata file of the name by which an object was found just now. The node holds it from now on.
-pub(super) fn metadata_at(node: &Node, at: At<'_>) -> Result<Option<Arc<MetadataFile>>> {
-    let Some(found) = hidden::look(at)? else {
-        return Ok(None);
-    };
-    let id = found.id;
+/// Has the node hold the metadata file of its name, and returns the one that it holds; nothing when
+/// what was found cannot be opened. What is known to be in it was read: it is not opened then.
+fn hold(node: &Node, found: Found, is_known: bool) -> Result<Option<Arc<MetadataFile>>> {
+    let id = found.stat.id;
     if let Some(same) = node.same_metadata(id) {
         return Ok(Some(same));
     }
-    let keep = |fd| node.keep_metadata(MetadataFile::known(fd, id, node.keeper()));
-    Ok(found.read()?.map(keep))
+    let file = if is_known {
+        MetadataFile::named(found.path, id, node.keeper())
+    } else {
+        match found.read()? {
+            Some(fd) => MetadataFile::known(fd, id, node.keeper()),
+            None => return Ok(None),
+        }
+    };
+    Ok(Some(node.keep_metadata(file)))
+}
+
+/// What is shown of an object whose metadata says this. What cannot be opened any more says nothing, as
+/// if it had just been looked for.
+fn or_nothing(said: Result<Attributes>) -> Result<Attributes> {
+    Ok(hidden::known(said)?.unwrap_or_default())
 }
 
 /// Whether the host has removed or replaced the metadata file of an object that still has a name.
 fn is_lost(export: &Export, node: &Arc<Node>, metadata: &MetadataFile) -> Result<bool> {
-    if sys::stat(metadata.as_fd())?.nlink > 0 {
+    if sys::stat(metadata.fd().as_fd())?.nlink > 0 {
         return Ok(false);
     }
     match export.locate(node) {
@@ -239,5 +320,5 @@ fn is_lost(export: &Export, node: &Arc<Node>, metadata: &MetadataFile) -> Result
 /// Whether an object has lost its name and its metadata file has one still: the host, which removes
 /// the one without the other, may have given the name to another object.
 fn is_anothers(node: &Arc<Node>, metadata: &MetadataFile) -> Result<bool> {
-    Ok(sys::stat(node.fd()?.as_fd())?.nlink == 0 && sys::stat(metadata.as_fd())?.nlink > 0)
+    Ok(sys::stat(node.fd()?.as_fd())?.nlink == 0 && sys::stat(metadata.fd().as_fd())?.nlink > 0)
 }

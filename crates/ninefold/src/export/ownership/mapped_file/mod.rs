@@ -3,7 +3,8 @@
 //!
 //! On the host there are regular files and directories of the server's own user, as with
 //! `mapped-xattr`, and hidden directories that no client sees. Format and places are QEMU's. An
-//! object's metadata file is held open, so that attributes, like everything else, survive the name.
+//! object's metadata file is held, so that attributes, like everything else, survive the name. It is
+//! opened only to be read, and read only when what it said last may not be what it says now.
 
 mod hidden;
 mod metadata;
@@ -18,11 +19,11 @@ use rustix::fs::{self, FileType, OFlags};
 use rustix::io::Errno;
 
 use super::attributes::{self, Attributes, SetIdCount};
+use super::known::Known;
 use super::stripes::Stripes;
 use super::{At, HostModes, MadeFile, New, Owner, Ownership, Steady, host, placeholder, same_name};
 use crate::export::{Export, Node, OpenFile};
 use crate::sys::{self, Result, Stat, XattrTarget};
-use metadata::metadata_at;
 
 const ACCESS_ACL: &[u8] = b"system.posix_acl_access";
 
@@ -33,6 +34,8 @@ pub(super) struct MappedFile {
     /// By object: a metadata file is not read while it is written.
     objects: Stripes,
     set_ids: SetIdCount,
+    /// By metadata file.
+    known: Known,
 }
 
 impl MappedFile {
@@ -42,6 +45,7 @@ impl MappedFile {
             entries: Stripes::default(),
             objects: Stripes::default(),
             set_ids: SetIdCount::default(),
+            known: Known::default(),
         }
     }
 }
@@ -67,27 +71,23 @@ impl Ownership for MappedFile {
         hidden::find(at)
     }
 
-    fn found(&self, _export: &Export, node: &Arc<Node>, stat: &mut Stat) -> Result<()> {
-        let metadata = match node.place() {
-            Some(place) => metadata_at(node, (place.parent(), place.name()?))?,
-            None => None,
+    fn found(&self, export: &Export, node: &Arc<Node>, stat: &mut Stat) -> Result<()> {
+        let shown = match node.place() {
+            Some(place) => self.shown_at(export, node, (place.parent(), place.name()?))?,
+            None => Attributes::default(),
         };
-        self.overlay(metadata.as_deref(), node, stat)
+        overlay(shown, node, stat)
     }
 
     fn complete(&self, export: &Export, node: &Arc<Node>, stat: &mut Stat) -> Result<()> {
-        let metadata = self.metadata(export, node)?;
-        self.overlay(metadata.as_deref(), node, stat)
+        overlay(self.shown(export, node)?, node, stat)
     }
 
     fn file_type(&self, export: &Export, node: &Arc<Node>) -> Result<FileType> {
         if node.file_type() != FileType::RegularFile {
             return Ok(node.file_type());
         }
-        match self.metadata(export, node)? {
-            Some(metadata) => Ok(self.kept(&metadata, node)?.file_type()),
-            None => Ok(FileType::RegularFile),
-        }
+        Ok(self.shown(export, node)?.file_type())
     }
 
     fn create_file(&self, at: At<'_>, flags: OFlags, new: New) -> Result<MadeFile> {
@@ -202,6 +202,15 @@ impl Ownership for MappedFile {
     fn xattr_client_name<'n>(&self, name: &'n [u8]) -> Option<&'n [u8]> {
         has_xattr(name).then_some(name)
     }
+}
+
+/// Puts attributes in the place of the host's.
+fn overlay(attributes: Attributes, node: &Arc<Node>, stat: &mut Stat) -> Result<()> {
+    attributes.overlay(stat);
+    if node.is_dir() && stat.nlink > 2 && hidden::has_dir(node)? {
+        stat.nlink -= 1;
+    }
+    Ok(())
 }
 
 /// As in QEMU: what the host lets this server set.

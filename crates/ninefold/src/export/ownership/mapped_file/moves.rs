@@ -18,7 +18,7 @@ use crate::sys::{self, FileId, Result, Stat};
 pub(super) fn link(node: &Arc<Node>, metadata: Option<&MetadataFile>, to: At<'_>) -> Result<()> {
     sys::link(node.fd()?.as_fd(), to.0.fd()?.as_fd(), to.1)?;
     let linked = match metadata {
-        Some(metadata) => link_metadata(metadata, to),
+        Some(metadata) => link_metadata(node, metadata, to),
         // What an earlier object of that name left behind is not this one's.
         None => hidden::remove(to),
     };
@@ -28,12 +28,13 @@ pub(super) fn link(node: &Arc<Node>, metadata: Option<&MetadataFile>, to: At<'_>
     linked
 }
 
-fn link_metadata(metadata: &MetadataFile, to: At<'_>) -> Result<()> {
+fn link_metadata(node: &Arc<Node>, metadata: &MetadataFile, to: At<'_>) -> Result<()> {
     let slot = Slot::make(to)?;
-    match slot.link(metadata.as_fd()) {
+    match slot.link(metadata.fd().as_fd()) {
         // The host has removed it, or the file system has no links: then a file of its own.
         Err(Errno::NOENT | Errno::XDEV | Errno::PERM | Errno::OPNOTSUPP) => {
-            slot.write_new(hidden::read(metadata.as_fd())?).map(drop)
+            let file = metadata.open(node.keeper())?;
+            slot.write_new(hidden::read(file.as_fd())?).map(drop)
         }
         done => done,
     }
