@@ -48,6 +48,12 @@ impl Row {
         self.depth == 1 && !matches!(self.work, Work::Connections { .. })
     }
 
+    /// Whether it is about what a mapped model keeps of objects that are there already.
+    pub fn looks_at_metadata(&self) -> bool {
+        let is_mapped = self.model.is_some_and(|model| model.starts_with("mapped"));
+        is_mapped && self.work != Work::CreateWrite
+    }
+
     /// Whether it is to be measured with `peer`.
     pub fn is_for(&self, peer: Peer) -> bool {
         match peer {
@@ -133,7 +139,7 @@ fn growth() -> Vec<Row> {
     }
     for (name, count) in [("100k", 100_000), ("1M", 1_000_000)] {
         rows.push(Row {
-            rounds_max: 1,
+            rounds_max: 3,
             ..Row::new(&format!("{name} fids, each walk"), Work::Fids { count }, 16)
         });
     }

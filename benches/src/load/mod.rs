@@ -9,6 +9,7 @@ mod list;
 mod slots;
 mod slow;
 
+use std::thread;
 use std::time::Duration;
 use std::time::Instant;
 
@@ -24,6 +25,8 @@ use crate::work::Work;
 
 /// Bytes for which the figures of a bulk row are told.
 pub const BULK_UNIT: u32 = 1 << 20;
+/// So long a file has to be at rest before a server may keep what it has read of it.
+const REST: Duration = Duration::from_millis(2200);
 /// Fids of a measure that the harness works.
 const QUICK_FIDS: u32 = 2000;
 
@@ -97,6 +100,9 @@ impl Target<'_> {
 pub fn prepare(target: &Target<'_>) -> Result<Box<dyn Load>> {
     if target.is_empty {
         slots::populate(&mut target.connect()?)?;
+        if target.row.looks_at_metadata() && !target.quick {
+            thread::sleep(REST);
+        }
     }
     Ok(match target.row.work {
         Work::List { attributes } => {
