@@ -118,12 +118,7 @@ fn statx(fd: BorrowedFd<'_>, path: &[u8], flags: AtFlags) -> Result<Stat> {
     let flags = flags | AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
     // The clock that times changes; before the call, or a change could come between.
     let now = clock_gettime(ClockId::RealtimeCoarse);
-    let mut stat = interruptible(|| Ok(of_statx(&fs::statx(fd, path, flags, wanted)?)))?;
-    stat.fresh = [stat.mtime, stat.ctime]
-        .iter()
-        .any(|time| is_fresh(*time, now));
-    stat.rested = age(stat.ctime, now) > REST;
-    Ok(stat)
+    interruptible(|| Ok(of_statx(&fs::statx(fd, path, flags, wanted)?, now)))
 }
 
 /// Nanoseconds since then; fewer than none when that is to come.
@@ -138,8 +133,9 @@ fn is_fresh(time: Time, now: Timespec) -> bool {
     age(time, now).abs() <= unit
 }
 
-fn of_statx(raw: &Statx) -> Stat {
+fn of_statx(raw: &Statx, now: Timespec) -> Stat {
     let has = |part| StatxFlags::from_bits_retain(raw.stx_mask).contains(part);
+    let (mtime, ctime) = (time(raw.stx_mtime), time(raw.stx_ctime));
     Stat {
         id: FileId {
             dev: fs::makedev(raw.stx_dev_major, raw.stx_dev_minor),
@@ -154,12 +150,12 @@ fn of_statx(raw: &Statx) -> Stat {
         blksize: raw.stx_blksize,
         blocks: raw.stx_blocks,
         atime: time(raw.stx_atime),
-        mtime: time(raw.stx_mtime),
-        ctime: time(raw.stx_ctime),
+        mtime,
+        ctime,
         btime: has(StatxFlags::BTIME).then(|| time(raw.stx_btime)),
         mount: has(StatxFlags::MNT_ID).then_some(raw.stx_mnt_id),
-        fresh: false,
-        rested: false,
+        fresh: is_fresh(mtime, now) || is_fresh(ctime, now),
+        rested: age(ctime, now) > REST,
     }
 }
 
