@@ -19,7 +19,6 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
-use ninefold_wire::DATA_HEADER_LEN;
 use rustix::event::epoll::{self, EventData, EventFlags};
 use rustix::io::Errno;
 use rustix::net::sockopt::{self, Timeout};
@@ -287,9 +286,10 @@ impl Channel {
         worker.stopwatch.stop(&self.pace, len + moved);
         match served {
             Ok(Served::Reply(len)) => self.finish(ticket, &worker.reply.bytes()[..len]),
-            Ok(Served::Placed(_)) => {
-                let head = &worker.reply.bytes()[..DATA_HEADER_LEN];
-                self.finish_piped(ticket, head, &mut worker.pipe);
+            Ok(Served::Placed(len)) => {
+                // What the pipe had no room for stands behind the head.
+                let copied = &worker.reply.bytes()[..len - worker.pipe.len()];
+                self.finish_piped(ticket, copied, &mut worker.pipe);
             }
             Ok(Served::Dropped) => self.finish(ticket, &[]),
             Ok(Served::Later) => self.crew.watch.waiting(),

@@ -3,6 +3,7 @@
 use std::io::IoSlice;
 use std::os::fd::BorrowedFd;
 
+use ninefold_wire::DATA_HEADER_LEN;
 use rustix::io::Errno;
 use rustix::net::{SendAncillaryBuffer, SendFlags, sendmsg};
 
@@ -62,37 +63,40 @@ impl Tx {
         self.send(socket, reply, wait, false)
     }
 
-    /// Adds a reply whose data is in a pipe, and sends all. What the client does not take is taken
-    /// out of the pipe.
+    /// Adds an Rread whose data is in a pipe, but for what stands behind the head and comes last, and
+    /// sends all. What the client does not take is taken out of the pipe.
     pub(super) fn push_piped(
         &mut self,
         socket: BorrowedFd<'_>,
-        head: &[u8],
+        copied: &[u8],
         data: &mut Pipe,
         wait: bool,
     ) -> Sent {
+        let (head, tail) = copied.split_at(DATA_HEADER_LEN.min(copied.len()));
         self.pending.extend_from_slice(head);
-        if self.stalled {
-            return match data.take(&mut self.pending) {
-                Ok(()) => Sent::Fine,
-                Err(_) => Sent::Closed,
-            };
-        }
-        let mut sent = self.send(socket, &[], wait, !data.is_empty());
-        while sent == Sent::Fine && !data.is_empty() {
-            sent = match data.send(socket, wait) {
-                Ok(()) | Err(Errno::INTR) => Sent::Fine,
-                Err(Errno::AGAIN) => Sent::Stalled,
-                Err(_) => Sent::Closed,
-            };
-        }
-        if sent == Sent::Stalled {
-            self.stalled = true;
-            if data.take(&mut self.pending).is_err() {
-                sent = Sent::Closed;
+        let behind = self.stalled;
+        let mut sent = Sent::Stalled;
+        if !behind {
+            sent = self.send(socket, &[], wait, !data.is_empty());
+            while sent == Sent::Fine && !data.is_empty() {
+                sent = match data.send(socket, wait) {
+                    Ok(()) | Err(Errno::INTR) => Sent::Fine,
+                    Err(Errno::AGAIN) => Sent::Stalled,
+                    Err(_) => Sent::Closed,
+                };
             }
         }
-        sent
+        match sent {
+            Sent::Fine if !tail.is_empty() => self.send(socket, tail, wait, false),
+            Sent::Stalled if data.take(&mut self.pending).is_err() => Sent::Closed,
+            Sent::Stalled => {
+                self.pending.extend_from_slice(tail);
+                self.stalled = true;
+                // That it is behind has been said.
+                if behind { Sent::Fine } else { Sent::Stalled }
+            }
+            Sent::Fine | Sent::Closed => sent,
+        }
     }
 
     /// Sends what is gathered.

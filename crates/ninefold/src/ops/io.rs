@@ -64,6 +64,7 @@ fn read_file(call: &mut Call<'_>, file: &OpenFile, offset: u64, count: u32) -> R
         Some(Err(Errno::INVAL)) if piped => {}
         Some(read) => {
             let len = read?;
+            let len = len + read_tail(call, file, offset + len as u64, size - len);
             file.note_read(len == size);
             return call.out.placed(len);
         }
@@ -72,6 +73,19 @@ fn read_file(call: &mut Call<'_>, file: &OpenFile, offset: u64, count: u32) -> R
     let len = file.read_at(offset, call.out.data(count))?;
     file.note_read(len == size);
     call.out.read(len)
+}
+
+/// Reads what a pipe had no room for to where the data of a reply begins; returns how much. That it
+/// failed is said when it is asked for again.
+fn read_tail(call: &mut Call<'_>, file: &OpenFile, offset: u64, len: usize) -> usize {
+    let Aside::Pipe(pipe) = &call.aside else {
+        return 0;
+    };
+    if !pipe.is_full() {
+        return 0;
+    }
+    let room = &mut call.out.data(u32::MAX)[..len];
+    file.read_at(offset, room).unwrap_or(0)
 }
 
 /// Writes to an open file or to an attribute's value. `data` is of a request that is here as a whole:

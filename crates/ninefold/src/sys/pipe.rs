@@ -20,6 +20,8 @@ const PAGE: u64 = 4096;
 pub struct Pipe {
     ends: Option<Ends>,
     held: usize,
+    /// There was no room for all that was asked for.
+    full: bool,
 }
 
 struct Ends {
@@ -51,21 +53,28 @@ impl Pipe {
         self.held == 0
     }
 
-    /// Takes in up to `len` bytes of a file, all that are there. Returns how many.
+    /// Whether the file may have had more of what was asked for than there is room for.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.full
+    }
+
+    /// Takes in up to `wanted` bytes of a file, all that are there and that there is room for. Returns
+    /// how many.
     ///
     /// # Errors
-    /// EINVAL when that cannot be done with this file, or there is no room for so many pages: the
-    /// file may still be read. Else the errno of splice(2).
-    pub fn fill(&mut self, file: impl AsFd, offset: u64, len: usize) -> Result<usize> {
+    /// EINVAL when that cannot be done with this file: it may still be read. Else the errno of
+    /// splice(2).
+    pub fn fill(&mut self, file: impl AsFd, offset: u64, wanted: usize) -> Result<usize> {
         let ends = match &mut self.ends {
             Some(ends) => ends,
             none => none.insert(Ends::open().map_err(|_| Errno::INVAL)?),
         };
-        let end = offset.checked_add(len as u64).ok_or(Errno::INVAL)?;
-        let pages = end.div_ceil(PAGE) - offset / PAGE;
-        if self.held > 0 || pages * PAGE > ends.room {
+        if self.held > 0 || offset.checked_add(wanted as u64).is_none() {
             return Err(Errno::INVAL);
         }
+        let room = ends.room - offset % PAGE;
+        let len = wanted.min(usize::try_from(room).unwrap_or(wanted));
         while self.held < len {
             let mut at = offset + self.held as u64;
             let rest = len - self.held;
@@ -78,6 +87,7 @@ impl Pipe {
                 Err(errno) => return Err(errno),
             }
         }
+        self.full = self.held == len && len < wanted;
         Ok(self.held)
     }
 
@@ -188,12 +198,26 @@ mod tests {
         let most = ROOMS[1];
         assert_eq!(pipe.fill(&file, 0, most), Ok(LEN));
         pipe.clear();
-        assert_eq!(
-            pipe.fill(&file, 1, ROOMS[0]),
-            Err(Errno::INVAL),
-            "a page more than there is room for"
-        );
         assert_eq!(pipe.fill(&file, u64::MAX, 1), Err(Errno::INVAL));
         assert_eq!(pipe.fill(&file, 5, 5), Ok(5), "it is empty again");
+    }
+
+    #[test]
+    fn what_there_is_no_room_for_stays_in_the_file() {
+        let (file, bytes) = file();
+        let long = 4 * ROOMS[0];
+        file.set_len(long as u64).expect("a longer file");
+        let mut pipe = Pipe::default();
+        let held = pipe.fill(&file, 5, long - 5).expect("some");
+        assert!(
+            pipe.is_full() && (ROOMS[1] - 5..=ROOMS[0]).contains(&held),
+            "{held}"
+        );
+        let mut out = Vec::new();
+        pipe.take(&mut out).expect("all");
+        assert_eq!(out[..LEN - 5], bytes[5..]);
+        assert!(out.len() == held && out[LEN..].iter().all(|byte| *byte == 0));
+        assert_eq!(pipe.fill(&file, long as u64 - 10, 100), Ok(10));
+        assert!(!pipe.is_full(), "the file has no more");
     }
 }

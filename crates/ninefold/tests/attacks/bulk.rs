@@ -39,11 +39,16 @@ fn read(offset: usize, count: usize) -> Request<'static> {
     }
 }
 
-/// A place in the file, often a page's, and a length, often more than is there.
+/// A place in the file, often a page's, and a length, often more than is there, and often the most
+/// that there can be: then the pages are more than a pipe has room for.
 fn some(random: &mut Random) -> (usize, usize) {
     let offset = random.below(LEN);
     let offset = offset - random.below(2) * (offset % 4096);
-    (offset, 1 + random.below(COUNT_MAX))
+    let count = match random.below(3) {
+        0 => COUNT_MAX,
+        _ => 1 + random.below(COUNT_MAX),
+    };
+    (offset, count)
 }
 
 /// What a read of this place is to bring.

@@ -26,9 +26,10 @@ impl Channel {
         self.finish_with(ticket, reply, None);
     }
 
-    /// The same for an Rread whose data is in a pipe.
-    pub(super) fn finish_piped(&self, ticket: Ticket, head: &[u8], data: &mut Pipe) {
-        self.finish_with(ticket, head, Some(data));
+    /// The same for an Rread whose data is in a pipe, but for what stands behind its head and comes
+    /// last.
+    pub(super) fn finish_piped(&self, ticket: Ticket, copied: &[u8], data: &mut Pipe) {
+        self.finish_with(ticket, copied, Some(data));
     }
 
     fn finish_with(&self, ticket: Ticket, reply: &[u8], data: Option<&mut Pipe>) {
