@@ -92,6 +92,29 @@ fn large_reads_bring_the_file() {
     }
 }
 
+/// Where a file ends in the last page that there is room for, nobody waits for more room.
+#[test]
+fn a_read_beyond_the_end_ends() {
+    let (server, content) = server();
+    let mut client = reader(&server);
+    for missing in [1, 100, 4000, 4100] {
+        for offset in [0, 5, 4096] {
+            let len = (1 << 20) - offset % 4096 - missing;
+            fs::write(server.path("file"), &content[..offset + len]).expect("a file");
+            // The server takes a file for a large one that gave all that was asked for.
+            client.call(&read(0, 4096)).expect("data");
+            let mut batch = Batch::default();
+            batch.add(1, &read(offset, COUNT_MAX));
+            client.send_raw(&batch.0).expect("to send");
+            let (_, reply) = client.recv().expect("a reply");
+            let Reply::Read { data } = reply else {
+                panic!("expected data, came {reply:?}");
+            };
+            assert!(data.0 == &content[offset..offset + len.min(COUNT_MAX)]);
+        }
+    }
+}
+
 #[test]
 fn so_do_those_that_are_taken_late() {
     let (server, content) = server();
