@@ -131,6 +131,14 @@ impl<'b> Writer<'b> {
         Ok(())
     }
 
+    /// The next `LEN` bytes, to be filled.
+    pub(crate) fn room<const LEN: usize>(&mut self) -> Result<&mut [u8; LEN], Full> {
+        let room = self.buf.get_mut(self.at..).ok_or(Full)?;
+        let room = room.first_chunk_mut().ok_or(Full)?;
+        self.at += LEN;
+        Ok(room)
+    }
+
     /// Leaves room for a `u16` that is known later; [`Writer::patch16`] fills it.
     pub(crate) fn reserve16(&mut self) -> Result<usize, Full> {
         let at = self.at;
@@ -192,6 +200,11 @@ pub(crate) trait Field<'a>: Sized {
     fn put(&self, to: &mut Writer<'_>) -> Result<(), Full>;
 }
 
+/// A field that is of one length, bytes, whatever it says.
+pub(crate) trait Fixed {
+    const LEN: usize;
+}
+
 macro_rules! integer_fields {
     ($($ty:ty),*) => {$(
         impl<'a> Field<'a> for $ty {
@@ -202,6 +215,10 @@ macro_rules! integer_fields {
             fn put(&self, to: &mut Writer<'_>) -> Result<(), Full> {
                 to.put(&self.to_le_bytes())
             }
+        }
+
+        impl Fixed for $ty {
+            const LEN: usize = size_of::<$ty>();
         }
     )*};
 }

@@ -1,7 +1,7 @@
 //! The structures inside messages.
 
 use crate::WALK_MAX;
-use crate::codec::{Cursor, DecodeError, Field, Full, Writer};
+use crate::codec::{Cursor, DecodeError, Field, Fixed, Full, Writer};
 
 /// Declares a plain structure whose fields stand on the wire in the order of declaration.
 macro_rules! wire_struct {
@@ -14,10 +14,16 @@ macro_rules! wire_struct {
             fn take(from: &mut Cursor<'a>) -> Result<Self, DecodeError> {
                 Ok(Self { $($field: Field::take(from)?,)* })
             }
+            // Room is looked for once, and not for each field.
             fn put(&self, to: &mut Writer<'_>) -> Result<(), Full> {
-                $(self.$field.put(to)?;)*
+                let mut to = Writer::new(to.room::<{ <Self as Fixed>::LEN }>()?);
+                $(self.$field.put(&mut to)?;)*
                 Ok(())
             }
+        }
+
+        impl Fixed for $name {
+            const LEN: usize = 0 $(+ <$ty as Fixed>::LEN)*;
         }
     };
 }
