@@ -5,19 +5,22 @@
 //! These barriers live here; there is no queue to get stuck in.
 
 mod admit;
+mod alone;
 mod open;
 mod park;
 
 pub(crate) use park::Wait;
 
 use std::collections::{HashSet, VecDeque};
-use std::sync::Mutex;
+use std::ops::{Deref, DerefMut};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard};
 
 use ninefold_wire::Header;
 use ninefold_wire::message::number;
 
 use crate::locked;
+use alone::Alone;
 use open::Open;
 use park::Kept;
 
@@ -124,8 +127,15 @@ struct Table {
 /// The tags of one session.
 #[derive(Default)]
 pub(super) struct Tickets {
+    alone: Alone,
     table: Mutex<Table>,
     has_ready: AtomicBool,
+}
+
+/// The table, with all that is under way, for as long as it is held.
+struct Hold<'a> {
+    tickets: &'a Tickets,
+    table: MutexGuard<'a, Table>,
 }
 
 impl Table {
@@ -164,6 +174,12 @@ impl Table {
                     State::Parked(Wait::Lock(_), _) | State::Flushing => false,
                 }
         })
+    }
+
+    /// Whether the next request has nothing to mind.
+    fn is_at_rest(&self) -> bool {
+        let is_special = self.resetting || self.locks_given_up || self.closed;
+        self.open.is_empty() && self.ready.is_empty() && !is_special
     }
 
     /// Readies what waits for nobody any more.
@@ -255,14 +271,50 @@ impl Table {
     }
 }
 
+impl Deref for Hold<'_> {
+    type Target = Table;
+
+    fn deref(&self) -> &Table {
+        &self.table
+    }
+}
+
+impl DerefMut for Hold<'_> {
+    fn deref_mut(&mut self) -> &mut Table {
+        &mut self.table
+    }
+}
+
+impl Drop for Hold<'_> {
+    fn drop(&mut self) {
+        let has_ready = !self.table.ready.is_empty();
+        self.tickets.has_ready.store(has_ready, Ordering::Release);
+        if self.table.is_at_rest() {
+            self.tickets.alone.take_back(self.table.next_seq);
+        }
+    }
+}
+
 impl Tickets {
-    fn note(&self, table: &Table) {
-        self.has_ready
-            .store(!table.ready.is_empty(), Ordering::Release);
+    fn table(&self) -> Hold<'_> {
+        let mut table = locked(&self.table);
+        if let Some((next_seq, alone)) = self.alone.give() {
+            table.next_seq = next_seq;
+            if let Some(entry) = alone {
+                table.open.insert(entry);
+            }
+        }
+        Hold {
+            tickets: self,
+            table,
+        }
     }
 
     pub(super) fn retire(&self, ticket: Ticket) -> Retired {
-        let mut table = locked(&self.table);
+        if self.alone.leave(ticket) {
+            return Retired::default();
+        }
+        let mut table = self.table();
         let Some(entry) = table.remove_if(ticket.tag, |entry| entry.seq == ticket.seq) else {
             return Retired {
                 silent: true,
@@ -274,7 +326,6 @@ impl Tickets {
         }
         let flushed = table.end_flushes(entry.flushes.into());
         table.promote();
-        self.note(&table);
         Retired {
             silent: entry.silent,
             flushed,
@@ -283,7 +334,7 @@ impl Tickets {
 
     /// The numbers of requests that have begun, and whose replies nobody waits for.
     pub(super) fn unwanted(&self) -> HashSet<u64> {
-        let table = locked(&self.table);
+        let table = self.table();
         let begun = table.open.values();
         begun
             .filter(|entry| matches!(entry.state, State::Running | State::Parked(..)))
@@ -293,10 +344,9 @@ impl Tickets {
     }
 
     pub(super) fn close(&self, cancel: impl Fn(Wait) -> bool) {
-        let mut table = locked(&self.table);
+        let mut table = self.table();
         table.closed = true;
         table.version = None;
         table.abandon(cancel);
-        self.note(&table);
     }
 }

@@ -4,7 +4,6 @@ use ninefold_wire::message::number;
 use ninefold_wire::{Dialect, HEADER_LEN, Header, NOFID, Request};
 
 use super::{Admission, State, Table, Tickets, Wait};
-use crate::locked;
 
 /// Bytes of a Tclunk or Tremove: the header and `fid[4]`.
 const LAST_LEN: usize = HEADER_LEN + 4;
@@ -113,7 +112,13 @@ impl Tickets {
         let Some(header) = Header::peek(frame) else {
             return Admission::Violation;
         };
-        let mut table = locked(&self.table);
+        let is_about_others = matches!(header.number, number::VERSION | number::FLUSH);
+        if !is_about_others {
+            if let Some(ticket) = self.alone.enter(header, frame) {
+                return Admission::Run(ticket);
+            }
+        }
+        let mut table = self.table();
         if table.closed {
             return Admission::Violation;
         }
@@ -130,12 +135,10 @@ impl Tickets {
         if table.kept.is_full() && matches!(header.number, number::READ | number::WRITE) {
             return Admission::Hold;
         }
-        let admission = match header.number {
+        match header.number {
             number::FLUSH => table.admit_flush(header, frame, cancel),
             number::CLUNK | number::REMOVE => table.admit_last(header, frame),
             _ => Admission::Run(table.issue(header, frame, State::Running)),
-        };
-        self.note(&table);
-        admission
+        }
     }
 }

@@ -16,7 +16,6 @@ use std::sync::atomic::Ordering;
 
 use super::{Entry, Ready, State, Table, Ticket, Tickets};
 use crate::export::WaitId;
-use crate::locked;
 use crate::throttle::ThrottleWait;
 
 /// Most kept requests of one session: as many as a virtio device of QEMU has under way.
@@ -95,7 +94,7 @@ impl Tickets {
         if !self.has_ready.load(Ordering::Acquire) {
             return None;
         }
-        let mut table = locked(&self.table);
+        let mut table = self.table();
         let ready = table.ready.pop_front();
         if let Some(ready) = &ready {
             table.kept.take_ready(ready);
@@ -103,12 +102,11 @@ impl Tickets {
                 entry.state = State::Running;
             }
         }
-        self.note(&table);
         ready.map(|ready| (ready.ticket, ready.frame))
     }
 
     pub(in crate::session) fn give_up_locks(&self, cancel: impl Fn(Wait) -> bool) {
-        let mut table = locked(&self.table);
+        let mut table = self.table();
         // Also for a request that is about to wait.
         table.locks_given_up = true;
         table.open.retain(|entry| match entry.state {
@@ -116,11 +114,10 @@ impl Tickets {
             _ => true,
         });
         table.promote();
-        self.note(&table);
     }
 
     pub(in crate::session) fn end_lock_waits(&self, cancel: impl Fn(Wait) -> bool) -> Vec<Ticket> {
-        let mut table = locked(&self.table);
+        let mut table = self.table();
         let mut ended = Vec::new();
         for entry in table.open.values_mut() {
             match entry.state {
@@ -139,18 +136,18 @@ impl Tickets {
     }
 
     pub(in crate::session) fn is_quiet(&self) -> bool {
-        locked(&self.table).open.is_empty()
+        self.table().open.is_empty()
     }
 
     /// Whether nothing more is to be kept.
     pub(in crate::session) fn is_full(&self) -> bool {
-        locked(&self.table).kept.is_full()
+        self.table().kept.is_full()
     }
 
     /// Keeps a request that was to be served until there is a thread for it. False when it was given
     /// up before.
     pub(in crate::session) fn defer(&self, ticket: Ticket, frame: &[u8]) -> bool {
-        let mut table = locked(&self.table);
+        let mut table = self.table();
         let Some(entry) = table.entry_of(ticket) else {
             return true;
         };
@@ -164,14 +161,13 @@ impl Tickets {
             frame: frame.to_vec(),
             kept: true,
         });
-        self.note(&table);
         true
     }
 
     /// Marks a request as waiting, with its frame if it is to be served again. False when it was
     /// given up before.
     pub(in crate::session) fn park(&self, ticket: Ticket, wait: Wait, frame: Vec<u8>) -> bool {
-        let mut table = locked(&self.table);
+        let mut table = self.table();
         let is_vain = table.locks_given_up && matches!(wait, Wait::Lock(_));
         let Some(entry) = table.entry_of(ticket) else {
             return true;
@@ -195,13 +191,12 @@ impl Tickets {
                 table.kept.add(len);
             }
         }
-        self.note(&table);
         true
     }
 
     /// Readies a throttled request whose time has come; nothing if it has been given up.
     pub(in crate::session) fn resume(&self, ticket: Ticket) {
-        let mut table = locked(&self.table);
+        let mut table = self.table();
         let Some(entry) = table.entry_of(ticket) else {
             return;
         };
@@ -211,7 +206,6 @@ impl Tickets {
             State::Parked(_, frame) => table.ready_passed(ticket, frame),
             state => entry.state = state,
         }
-        self.note(&table);
     }
 }
 
@@ -311,7 +305,7 @@ mod tests {
         // A waker that comes too late wakes nobody.
         tickets.resume(ticket);
         assert_eq!(tickets.take_ready(), None);
-        assert_eq!(locked(&tickets.table).kept.requests, 0);
-        assert_eq!(locked(&tickets.table).kept.bytes, 0);
+        assert_eq!(tickets.table().kept.requests, 0);
+        assert_eq!(tickets.table().kept.bytes, 0);
     }
 }
