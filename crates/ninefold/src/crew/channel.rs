@@ -163,7 +163,7 @@ impl Channel {
     }
 
     pub(super) fn is_receiving(&self) -> bool {
-        self.receiving.load(Ordering::SeqCst)
+        self.receiving.load(Ordering::Acquire)
     }
 
     /// Gives a held connection back to the epoll set, which then reports what has come meanwhile.
@@ -263,6 +263,8 @@ impl Channel {
         let several = self.several.load(Ordering::Relaxed);
         if several && !slow {
             worker.stopwatch.start();
+        } else {
+            worker.stopwatch.end_row();
         }
         self.note_progress();
         if !helped && (more || several || self.may_have_more()) {
@@ -283,7 +285,7 @@ impl Channel {
         });
         let served = catch_unwind(serve);
         let moved = served.as_ref().map_or(0, Served::len);
-        worker.stopwatch.stop(&self.pace, len + moved);
+        worker.stopwatch.stop(&self.pace, len + moved, more);
         match served {
             Ok(Served::Reply(len)) => self.finish(ticket, &worker.reply.bytes()[..len]),
             Ok(Served::Placed(len)) => {
@@ -298,9 +300,9 @@ impl Channel {
         }
         // What a reply that is not wanted any more has left.
         worker.pipe.clear();
-        // Nothing was sent, and no lock waited for.
-        if self.pending.load(Ordering::Relaxed) && self.threads.load(Ordering::Relaxed) == 1 {
-            worker.stopwatch.keep();
+        // Something was sent, or a lock waited for.
+        if !self.pending.load(Ordering::Relaxed) || self.threads.load(Ordering::Relaxed) > 1 {
+            worker.stopwatch.end_row();
         }
     }
 

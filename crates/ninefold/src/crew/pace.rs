@@ -19,6 +19,11 @@ use crate::sys::{Spent, Switches};
 const LONG: Duration = Duration::from_micros(25);
 /// What a request may last in which the thread waits for nothing.
 const BUSY: Duration = Duration::from_micros(150);
+/// What each further request may add when several are timed together.
+const SHORT: Duration = Duration::from_micros(10);
+/// So many are, when they have lately been short: to look at the clock is a twentieth of what such a
+/// one takes.
+const ROW_MAX: u32 = 8;
 /// What may be added for each byte of its data is one nanosecond by this: copied from memory they
 /// are several times as fast.
 const BYTES_PER_NANOSECOND: u64 = 4;
@@ -42,16 +47,18 @@ impl Pace {
         self.slow.load(Ordering::Relaxed) > 0
     }
 
-    /// Takes note of a request that has `lasted` so long, with so many bytes in it and its reply. What
-    /// the thread has done meanwhile is `asked` when it matters.
-    fn note(&self, lasted: Duration, bytes: usize, asked: impl FnOnce() -> Spent) {
-        let data = Duration::from_nanos(bytes as u64 / BYTES_PER_NANOSECOND);
-        if lasted <= LONG + data {
-            return;
+    /// Takes note of some requests that have `lasted` so long together, with so many bytes in them and
+    /// their replies. What the thread has done meanwhile is `asked` when it matters. True when one of
+    /// them was long.
+    fn note(&self, lasted: Duration, row: Row, asked: impl FnOnce() -> Spent) -> bool {
+        let data = Duration::from_nanos(row.bytes as u64 / BYTES_PER_NANOSECOND);
+        let more = data + SHORT * row.requests.saturating_sub(1);
+        if lasted <= LONG + more {
+            return false;
         }
         let is_long = match asked() {
             Spent::Waiting => true,
-            Spent::Working => lasted > BUSY + data,
+            Spent::Working => lasted > BUSY + more,
             Spent::Preempted => false,
         };
         if is_long {
@@ -59,6 +66,7 @@ impl Pace {
             let speaks = if is_stuck { STUCK_SPEAKS } else { LONG_SPEAKS };
             self.slow.store(speaks, Ordering::Relaxed);
         }
+        is_long
     }
 
     /// One of the requests has ended for which colleagues were called. How long it lasted says
@@ -69,15 +77,23 @@ impl Pace {
     }
 }
 
+/// Requests that are timed together.
+#[derive(Clone, Copy, Debug, Default)]
+struct Row {
+    requests: u32,
+    /// In them and their replies.
+    bytes: usize,
+}
+
 /// Times the requests that one thread serves.
 #[derive(Default)]
 pub(super) struct Stopwatch {
+    /// When the first of the row began.
     begun: Option<Instant>,
-    /// When the last request ended.
-    ended: Option<Instant>,
-    /// The same, if the next one begins then: nothing was done since that can last.
-    kept: Option<Instant>,
-    /// The thread has waited for nothing between these and the request.
+    row: Row,
+    /// How many requests a row may have, less one.
+    further: u32,
+    /// The thread has waited for nothing between these and the row.
     switches: Option<Switches>,
 }
 
@@ -85,34 +101,45 @@ impl Stopwatch {
     /// The thread has waited, perhaps, for a request to come.
     pub(super) fn reset(&mut self) {
         self.switches = None;
-        self.kept = None;
+        self.end_row();
     }
 
-    /// The next request begins when the last one ended: to look at the clock is a twentieth of what a
-    /// short one takes.
-    pub(super) fn keep(&mut self) {
-        self.kept = self.ended.take();
+    /// Something was done since the last request that can last. A row that was not full is forgotten, and
+    /// the next one is so short that it need not be.
+    pub(super) fn end_row(&mut self) {
+        if self.begun.take().is_some() && self.row.requests > 0 {
+            self.further = self.further.min(self.row.requests.saturating_sub(1));
+        }
     }
 
     /// A request begins.
     pub(super) fn start(&mut self) {
-        self.switches.get_or_insert_with(Switches::of_this_thread);
-        self.begun = Some(self.kept.take().unwrap_or_else(Instant::now));
+        if self.begun.is_none() {
+            self.switches.get_or_insert_with(Switches::of_this_thread);
+            self.row = Row::default();
+            self.begun = Some(Instant::now());
+        }
     }
 
-    /// One has ended, with so many bytes in it and its reply.
-    pub(super) fn stop(&mut self, pace: &Pace, bytes: usize) {
-        match self.begun.take() {
-            Some(begun) => {
-                let now = Instant::now();
-                self.ended = Some(now);
-                pace.note(now - begun, bytes, || self.spent());
-            }
-            None => {
-                (self.ended, self.kept) = (None, None);
-                pace.count();
-            }
+    /// One has ended, with so many bytes in it and its reply; if there are `more`, the next one begins at
+    /// this moment, unless [`Stopwatch::end_row`] says otherwise.
+    pub(super) fn stop(&mut self, pace: &Pace, bytes: usize, more: bool) {
+        let Some(begun) = self.begun else {
+            return pace.count();
+        };
+        self.row.requests += 1;
+        self.row.bytes += bytes;
+        if more && self.row.requests <= self.further {
+            return;
         }
+        let now = Instant::now();
+        let is_long = pace.note(now - begun, self.row, || self.spent());
+        (self.begun, self.further) = if is_long {
+            (None, 0)
+        } else {
+            (Some(now), (2 * self.further + 1).min(ROW_MAX - 1))
+        };
+        self.row = Row::default();
     }
 
     fn spent(&mut self) -> Spent {
@@ -128,8 +155,12 @@ impl Stopwatch {
 mod tests {
     use super::*;
 
+    fn row(requests: u32, bytes: usize) -> Row {
+        Row { requests, bytes }
+    }
+
     fn note(pace: &Pace, lasted: Duration, bytes: usize) {
-        pace.note(lasted, bytes, || Spent::Waiting);
+        pace.note(lasted, row(1, bytes), || Spent::Waiting);
     }
 
     #[test]
@@ -164,35 +195,62 @@ mod tests {
     #[test]
     fn who_only_had_no_processor_needs_no_help() {
         let pace = Pace::default();
-        pace.note(Duration::from_millis(5), 200, || Spent::Preempted);
+        pace.note(Duration::from_millis(5), row(1, 200), || Spent::Preempted);
         assert!(!pace.is_slow());
     }
 
     #[test]
     fn who_only_computes_needs_help_with_much() {
         let pace = Pace::default();
-        pace.note(Duration::from_micros(100), 200, || Spent::Working);
+        pace.note(Duration::from_micros(100), row(1, 200), || Spent::Working);
         assert!(!pace.is_slow());
-        pace.note(Duration::from_micros(500), 200, || Spent::Working);
+        pace.note(Duration::from_micros(500), row(1, 200), || Spent::Working);
         assert!(pace.is_slow());
     }
 
     #[test]
-    fn a_request_begins_when_the_last_one_has_ended() {
-        let (pace, mut stopwatch) = (Pace::default(), Stopwatch::default());
-        for kept in [true, false] {
+    fn a_long_one_is_seen_among_short_ones() {
+        let pace = Pace::default();
+        pace.note(Duration::from_micros(40), row(8, 1600), || Spent::Waiting);
+        assert!(!pace.is_slow());
+        pace.note(Duration::from_micros(107), row(8, 1600), || Spent::Waiting);
+        assert!(pace.is_slow());
+    }
+
+    /// Serves as many requests as a row may have.
+    fn serve_short_ones(pace: &Pace, stopwatch: &mut Stopwatch) {
+        for _ in 0..4 * ROW_MAX {
             stopwatch.start();
-            stopwatch.stop(&pace, 200);
-            if kept {
-                stopwatch.keep();
+            stopwatch.stop(pace, 200, true);
+        }
+    }
+
+    #[test]
+    fn a_request_begins_when_the_last_one_has_ended() {
+        for ends in [false, true] {
+            let (pace, mut stopwatch) = (Pace::default(), Stopwatch::default());
+            serve_short_ones(&pace, &mut stopwatch);
+            if ends {
+                stopwatch.end_row();
             }
             std::thread::sleep(Duration::from_millis(5));
-            stopwatch.start();
-            stopwatch.stop(&pace, 200);
-            assert_eq!(pace.is_slow(), kept);
-            stopwatch.reset();
-            (0..STUCK_SPEAKS).for_each(|_| pace.count());
+            serve_short_ones(&pace, &mut stopwatch);
+            assert_eq!(pace.is_slow(), !ends);
         }
+    }
+
+    #[test]
+    fn rows_are_as_long_as_what_comes_together() {
+        let (pace, mut stopwatch) = (Pace::default(), Stopwatch::default());
+        serve_short_ones(&pace, &mut stopwatch);
+        // Two at a time, of which the second is long.
+        stopwatch.reset();
+        stopwatch.start();
+        stopwatch.stop(&pace, 200, true);
+        stopwatch.start();
+        std::thread::sleep(Duration::from_millis(5));
+        stopwatch.stop(&pace, 200, false);
+        assert!(pace.is_slow());
     }
 
     #[test]
@@ -200,7 +258,7 @@ mod tests {
         let (pace, mut stopwatch) = (Pace::default(), Stopwatch::default());
         stopwatch.start();
         std::thread::sleep(Duration::from_millis(5));
-        stopwatch.stop(&pace, 200);
+        stopwatch.stop(&pace, 200, false);
         assert!(pace.is_slow());
     }
 }

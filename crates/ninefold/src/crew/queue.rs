@@ -260,6 +260,8 @@ impl Lane {
         let untold = self.untold.load(Ordering::SeqCst);
         if more && !slow {
             worker.stopwatch.start();
+        } else {
+            worker.stopwatch.end_row();
         }
         self.progress.fetch_add(1, Ordering::Relaxed);
         if !helped && (more || untold || !self.may_have_more_threads()) {
@@ -282,7 +284,7 @@ impl Lane {
         let served = catch_unwind(serve);
         let moved = served.as_ref().map_or(0, Served::len);
         let sent = taken.place.request.len();
-        worker.stopwatch.stop(&self.pace, sent + moved);
+        worker.stopwatch.stop(&self.pace, sent + moved, more);
         let reply = |len| worker.reply.bytes().get(..len).unwrap_or(&[]);
         match served {
             Ok(Served::Reply(len)) => self.finish_taken(ticket, taken, reply(len), len),
