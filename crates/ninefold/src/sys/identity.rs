@@ -65,8 +65,19 @@ thread_local! {
     static TAKEN: Cell<Option<(u32, u32)>> = const { Cell::new(None) };
     /// Whom this thread acts as; none is the server.
     static ACTS: RefCell<Option<Arc<User>>> = const { RefCell::new(None) };
-    /// Something failed on the way: the thread is neither the one nor the other.
-    static BETWEEN: Cell<bool> = const { Cell::new(false) };
+    /// What it is accordingly.
+    static STANDING: Cell<Standing> = const { Cell::new(Standing::Server) };
+}
+
+/// What a thread is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Standing {
+    /// The server's own.
+    Server,
+    /// It acts as a user.
+    User,
+    /// Something failed on the way: neither the one nor the other.
+    Between,
 }
 
 /// Whether this thread may act for others at all.
@@ -131,10 +142,9 @@ fn take_group(user: &User, uid: Option<u32>, gid: u32) -> Result<()> {
 /// EPERM when the server may not; the thread is then the server's own, or if not even that is
 /// possible, fit for nothing until it is.
 pub fn act_as(user: Option<&Arc<User>>) -> Result<()> {
-    let same = ACTS.with_borrow(|acts| acts.as_ref() == user) && !BETWEEN.get();
     match user {
-        None if same => return Ok(()),
-        Some(user) if same => return take_group(user, None, user.gid),
+        None if STANDING.get() == Standing::Server => return Ok(()),
+        Some(user) if is_already(user) => return take_group(user, None, user.gid),
         _ => {}
     }
     let done = become_user(user.map(Arc::as_ref));
@@ -146,6 +156,10 @@ pub fn act_as(user: Option<&Arc<User>>) -> Result<()> {
         ACTS.set(None);
     }
     done
+}
+
+fn is_already(user: &Arc<User>) -> bool {
+    STANDING.get() == Standing::User && ACTS.with_borrow(|acts| acts.as_ref() == Some(user))
 }
 
 /// Makes this thread the server's own again. One that has served requests of an export that checks
@@ -174,7 +188,7 @@ pub fn as_server<T>(act: impl FnOnce() -> Result<T>) -> Result<T> {
 
 fn become_user(user: Option<&User>) -> Result<()> {
     let own = own()?;
-    BETWEEN.set(true);
+    STANDING.set(Standing::Between);
     // First everything that is needed to change the rest.
     set_capabilities(None, own.capabilities)?;
     let ids = match user {
@@ -195,7 +209,10 @@ fn become_user(user: Option<&User>) -> Result<()> {
     }
     restore(sets)?;
     TAKEN.set(Some(ids));
-    BETWEEN.set(false);
+    STANDING.set(match user {
+        Some(_) => Standing::User,
+        None => Standing::Server,
+    });
     Ok(())
 }
 

@@ -4,6 +4,7 @@ use std::os::fd::BorrowedFd;
 
 use ninefold_wire::Name;
 use rustix::fs::{self, AtFlags, FileType, Statx, StatxFlags, StatxTimestamp};
+use rustix::path::Arg;
 use rustix::time::{ClockId, Timespec, clock_gettime};
 
 use super::{Result, interruptible};
@@ -24,12 +25,6 @@ pub struct Time {
     pub sec: i64,
     /// Nanoseconds, below 10^9.
     pub nsec: u32,
-}
-
-impl Time {
-    fn nanoseconds(self) -> i128 {
-        i128::from(self.sec) * 1_000_000_000 + i128::from(self.nsec)
-    }
 }
 
 /// An object's attributes.
@@ -73,12 +68,15 @@ pub struct Stat {
 
 /// Two changes this close together can have one time: it is that of the last tick of the clock, of
 /// which there are at least 100 a second.
-const TICK: i128 = 10_000_000;
+const TICK: i64 = 10_000_000;
 /// The same where the file system keeps seconds, and FAT every other one.
-const SECONDS: i128 = 2_000_000_000;
+const SECONDS: i64 = 2_000_000_000;
 /// No write waits that long before it copies, unless its disk hangs: in between it only enters a
 /// journal.
-const REST: i128 = 2_000_000_000;
+const REST: i64 = 2_000_000_000;
+
+/// Seconds beyond which it does not matter how many there are.
+const FAR: i64 = 1000;
 
 impl Stat {
     /// What kind of object.
@@ -93,7 +91,7 @@ impl Stat {
 /// # Errors
 /// The errno of statx(2).
 pub fn stat(object: BorrowedFd<'_>) -> Result<Stat> {
-    statx(object, b"", AtFlags::EMPTY_PATH)
+    statx(object, c"", AtFlags::EMPTY_PATH)
 }
 
 /// The attributes of an entry of a directory; of a symbolic link, its own.
@@ -113,7 +111,7 @@ pub fn identify_entry(dir: BorrowedFd<'_>, name: Name<'_>) -> Result<Stat> {
     statx(dir, name.bytes(), AtFlags::STATX_DONT_SYNC)
 }
 
-fn statx(fd: BorrowedFd<'_>, path: &[u8], flags: AtFlags) -> Result<Stat> {
+fn statx(fd: BorrowedFd<'_>, path: impl Arg + Copy, flags: AtFlags) -> Result<Stat> {
     let wanted = StatxFlags::BASIC_STATS | StatxFlags::BTIME | StatxFlags::MNT_ID;
     let flags = flags | AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
     // The clock that times changes; before the call, or a change could come between.
@@ -121,16 +119,17 @@ fn statx(fd: BorrowedFd<'_>, path: &[u8], flags: AtFlags) -> Result<Stat> {
     interruptible(|| Ok(of_statx(&fs::statx(fd, path, flags, wanted)?, now)))
 }
 
-/// Nanoseconds since then; fewer than none when that is to come.
-fn age(time: Time, now: Timespec) -> i128 {
-    i128::from(now.tv_sec) * 1_000_000_000 + i128::from(now.tv_nsec) - time.nanoseconds()
+/// Nanoseconds since then; fewer than none when that is to come. What is far away is all the same.
+fn age(time: Time, now: Timespec) -> i64 {
+    let seconds = now.tv_sec.saturating_sub(time.sec);
+    seconds.clamp(-FAR, FAR) * 1_000_000_000 + now.tv_nsec - i64::from(time.nsec)
 }
 
 /// Whether a change now may have this time. One in the future, as after a clock was set back, is far
 /// from now, too.
 fn is_fresh(time: Time, now: Timespec) -> bool {
     let unit = if time.nsec == 0 { SECONDS } else { TICK };
-    age(time, now).abs() <= unit
+    age(time, now).unsigned_abs() <= unit.unsigned_abs()
 }
 
 fn of_statx(raw: &Statx, now: Timespec) -> Stat {
