@@ -157,7 +157,8 @@ impl Channel {
 
     /// Gets more bytes, if there may be any.
     fn receive(self: &Arc<Self>, receiving: &mut Receiving) -> Received {
-        let edge = self.edge.swap(false, Ordering::SeqCst);
+        // Looked at first: nearly always there is nothing to wipe off, which costs more.
+        let edge = self.edge.load(Ordering::SeqCst) && self.edge.swap(false, Ordering::SeqCst);
         if self.is_held() && self.crew.idle.load(Ordering::SeqCst) == 0 {
             // Others have nobody: no connection keeps a thread now.
             self.let_go();
@@ -167,7 +168,7 @@ impl Channel {
         if quiet && !self.is_held() && !self.try_hold(receiving) {
             return Received::Nothing;
         }
-        self.receiving.store(true, Ordering::SeqCst);
+        self.receiving.store(true, Ordering::Release);
         let wait = self.is_held();
         let received = self.gather(receiving).unwrap_or_else(|| {
             self.flush();
@@ -175,7 +176,7 @@ impl Channel {
             receiving.rx.receive(self.socket.as_fd(), wait)
         });
         receiving.cut = 0;
-        self.receiving.store(false, Ordering::SeqCst);
+        self.receiving.store(false, Ordering::Release);
         self.note_progress();
         match received {
             Received::Some { drained } => {
