@@ -43,15 +43,16 @@ macro_rules! messages {
                     return Err(DecodeError::UnknownType(header.number));
                 }
                 let mut from = Cursor::new(body, dialect);
-                let message = match header.number {
+                // Each message is made where the caller has it: moving the largest costs more than
+                // decoding most of them.
+                match header.number {
                     $($number => {
                         $(let $field = Field::take(&mut from)?;)*
-                        Self::$name { $($field),* }
+                        from.finish()?;
+                        Ok((header.tag, Self::$name { $($field),* }))
                     })*
-                    other => return Err(DecodeError::UnknownType(other)),
-                };
-                from.finish()?;
-                Ok((header.tag, message))
+                    other => Err(DecodeError::UnknownType(other)),
+                }
             }
 
             /// Encodes the message as one frame at the start of `buf`; returns the frame's length.

@@ -143,7 +143,10 @@ impl<'a> Field<'a> for Steps<'a> {
                 Err(error) => wrong = wrong.or(Some(error)),
             }
         }
-        wrong.map_or(Ok(all), |error| Err(DecodeError::Name(error)))
+        match wrong {
+            None => Ok(all),
+            Some(error) => Err(DecodeError::Name(error)),
+        }
     }
     fn put(&self, to: &mut Writer<'_>) -> Result<(), Full> {
         u16::try_from(self.len).map_err(|_| Full)?.put(to)?;

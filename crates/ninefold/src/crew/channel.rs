@@ -38,7 +38,7 @@ const TURNS: usize = 64;
 /// with cold caches. It gives way in the end all the same, because the kernel draws a thread to the
 /// processor of the client that it answers, and a colleague may run on another one: to go on for good
 /// was measured to cost a third of the rate at depth 16.
-const ROUNDS: usize = 16;
+const ROUNDS: usize = 64;
 /// Bytes of a request that lasts so long, for its data alone, that the next one is received meanwhile.
 const LONG: usize = 256 * 1024;
 /// How long a thread waits for a held connection's next request.

@@ -182,7 +182,7 @@ pub(crate) fn run(call: &mut Call<'_>, request: &Request<'_>) -> Result<Answer> 
         Request::Rename { fid, dfid, name } => names::rename(call, fid, (dfid, name)),
         Request::Readlink { fid } => names::readlink(call, fid),
         Request::Getattr { fid, request_mask } => attr::getattr(call, fid, request_mask),
-        Request::Setattr { fid, attr } => attr::setattr(call, fid, &attr),
+        Request::Setattr { fid, ref attr } => attr::setattr(call, fid, attr),
         Request::Xattrwalk { fid, newfid, name } => xattr::walk(call, fid, newfid, name),
         Request::Xattrcreate {
             fid,
@@ -225,7 +225,11 @@ pub(crate) fn run(call: &mut Call<'_>, request: &Request<'_>) -> Result<Answer> 
             ..
         } => walk::attach(call, (fid, afid), uname, n_uname),
         Request::Flush { .. } => call.out.reply(&Reply::Flush {}),
-        Request::Walk { fid, newfid, steps } => walk::walk(call, fid, newfid, &steps),
+        Request::Walk {
+            fid,
+            newfid,
+            ref steps,
+        } => walk::walk(call, fid, newfid, steps),
         Request::Read { fid, offset, count } => io::read(call, fid, offset, count),
         Request::Write { fid, offset, data } => io::write(call, fid, offset, data.0),
         Request::Clunk { fid } => walk::clunk(call, fid),
@@ -239,7 +243,7 @@ pub(crate) fn run(call: &mut Call<'_>, request: &Request<'_>) -> Result<Answer> 
             extension,
         } => classic::create(call, (fid, name), perm, mode, extension),
         Request::Stat { fid } => classic::stat(call, fid),
-        Request::Wstat { fid, stat } => classic::wstat(call, fid, &stat),
+        Request::Wstat { fid, ref stat } => classic::wstat(call, fid, stat),
         // There is no authentication.
         Request::Auth { .. } | Request::Version { .. } => Err(Errno::OPNOTSUPP),
     }

@@ -231,17 +231,20 @@ impl Session {
             Aside::Memory(place) => place.decode(frame, call.dialect, self.frame_max()),
             Aside::Nowhere | Aside::Pipe(_) => Request::decode(frame, call.dialect),
         };
-        let (_, request) = decoded.map_err(|error| refusal::errno(frame, error))?;
+        // Not moved out: it is large.
+        let (_, request) = decoded
+            .as_ref()
+            .map_err(|error| refusal::errno(frame, *error))?;
         tracing::trace!(
             session = self.id,
             tag = call.ticket.tag(),
             ?request,
             "request"
         );
-        match request {
+        match *request {
             Request::Version { msize, version } => self.version(call, msize, version),
             _ if call.msize == 0 => Err(Errno::PROTO),
-            _ => ops::run(call, &request),
+            _ => ops::run(call, request),
         }
     }
 
