@@ -15,7 +15,37 @@ use crate::sys::{self, Result};
 #[derive(Clone)]
 pub struct Place {
     pub(super) parent: Arc<Node>,
-    name: Box<[u8]>,
+    name: Kept,
+}
+
+/// Bytes of a short name: as many as there is room for beside its length in three words.
+const SHORT: usize = 22;
+
+/// A name, kept here if it is short, as most are: one allocation less for each fid.
+#[derive(Clone)]
+enum Kept {
+    Short { len: u8, bytes: [u8; SHORT] },
+    Long(Box<[u8]>),
+}
+
+impl Kept {
+    fn new(name: &[u8]) -> Self {
+        let mut bytes = [0; SHORT];
+        match (bytes.get_mut(..name.len()), u8::try_from(name.len())) {
+            (Some(room), Ok(len)) => {
+                room.copy_from_slice(name);
+                Self::Short { len, bytes }
+            }
+            _ => Self::Long(name.into()),
+        }
+    }
+
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Short { len, bytes } => &bytes[..usize::from(*len)],
+            Self::Long(bytes) => bytes,
+        }
+    }
 }
 
 impl Place {
@@ -24,7 +54,7 @@ impl Place {
     pub fn new(parent: &Arc<Node>, name: Name<'_>) -> Self {
         Self {
             parent: Arc::clone(parent),
-            name: name.bytes().into(),
+            name: Kept::new(name.bytes()),
         }
     }
 
@@ -39,7 +69,7 @@ impl Place {
     /// # Errors
     /// Never: it was a name when the place was made.
     pub fn name(&self) -> Result<Name<'_>> {
-        Name::new(&self.name).map_err(|_| Errno::INVAL)
+        Name::new(self.name.bytes()).map_err(|_| Errno::INVAL)
     }
 
     /// Whether the entry is `node` at this moment.
@@ -64,5 +94,21 @@ impl Place {
     ) -> Result<Arc<Descriptor>> {
         let name = self.name()?;
         keeper.open(|| sys::open_entry(dir, name, OFlags::PATH, Mode::empty()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_kept_as_they_are() {
+        for len in [1, SHORT - 1, SHORT, SHORT + 1, 255] {
+            let name: Vec<u8> = (1..=255).take(len).collect();
+            let kept = Kept::new(&name);
+            assert_eq!(kept.bytes(), name);
+            assert_eq!(matches!(kept, Kept::Short { .. }), len <= SHORT);
+        }
+        assert_eq!(size_of::<Kept>(), 24);
     }
 }
