@@ -36,15 +36,19 @@ impl Alone {
         if self.state.load(Ordering::Acquire) != IDLE {
             return None;
         }
-        let seq = self.next_seq.load(Ordering::Relaxed);
-        self.next_seq.store(seq + 1, Ordering::Relaxed);
         self.tag.store(header.tag, Ordering::Relaxed);
         self.number.store(header.number, Ordering::Relaxed);
         let fids = admit::fids_of(header, frame);
         self.fids[0].store(fids[0], Ordering::Relaxed);
         self.fids[1].store(fids[1], Ordering::Relaxed);
-        // Whoever has asked for the table since has it.
-        self.change(IDLE, FIRST + seq).then_some(Ticket {
+        let seq = self.next_seq.load(Ordering::Relaxed);
+        if !self.change(IDLE, FIRST + seq) {
+            // Somebody has asked for the table.
+            return None;
+        }
+        // Should the table have it by now, it gives nothing back before this request has ended.
+        self.next_seq.store(seq + 1, Ordering::Relaxed);
+        Some(Ticket {
             tag: header.tag,
             seq,
             passed: false,
@@ -70,7 +74,10 @@ impl Alone {
             return None;
         }
         let seq = self.state.swap(TABLE, Ordering::AcqRel).checked_sub(FIRST);
-        let next_seq = self.next_seq.load(Ordering::Relaxed);
+        let next_seq = match seq {
+            Some(seq) => seq + 1,
+            None => self.next_seq.load(Ordering::Relaxed),
+        };
         Some((next_seq, seq.map(|seq| self.entry(seq))))
     }
 
@@ -91,5 +98,100 @@ impl Alone {
     pub(super) fn take_back(&self, next_seq: u64) {
         self.next_seq.store(next_seq, Ordering::Relaxed);
         self.state.store(IDLE, Ordering::Release);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicBool;
+    use std::thread;
+
+    use ninefold_wire::Request;
+
+    use super::super::Tickets;
+    use super::*;
+    use crate::session::{Admission, Retired};
+
+    fn frame(tag: u16, request: &Request<'_>) -> Vec<u8> {
+        let mut frame = vec![0; 64];
+        let len = request.encode(tag, &mut frame).expect("a short request");
+        frame.truncate(len);
+        frame
+    }
+
+    fn read(tag: u16) -> Vec<u8> {
+        let read = Request::Read {
+            fid: 7,
+            offset: 0,
+            count: 1,
+        };
+        frame(tag, &read)
+    }
+
+    fn run(tickets: &Tickets, frame: &[u8]) -> Ticket {
+        match tickets.admit(frame, |_| panic!("nobody waits")) {
+            Admission::Run(ticket) => ticket,
+            other => panic!("expected to run, came {other:?}"),
+        }
+    }
+
+    #[test]
+    fn who_comes_later_finds_it_in_the_table() {
+        let tickets = Tickets::default();
+        let first = run(&tickets, &read(1));
+        // Its tag is taken, and its fid busy.
+        let again = tickets.admit(&read(1), |_| panic!("nobody waits"));
+        assert_eq!(again, Admission::Violation);
+        let clunk = frame(2, &Request::Clunk { fid: 7 });
+        let waits = tickets.admit(&clunk, |_| panic!("nobody waits"));
+        assert_eq!(waits, Admission::Waits);
+        assert_eq!(tickets.retire(first), Retired::default());
+        let (clunk, _) = tickets.take_ready().expect("it waits no more");
+        assert!(clunk.number() > first.number());
+        let _ = tickets.retire(clunk);
+        // Nothing is left, and the next one is alone again, with a number of its own.
+        let next = run(&tickets, &read(1));
+        assert!(next.number() > clunk.number());
+        assert!(tickets.alone.leave(next));
+    }
+
+    #[test]
+    fn one_that_the_table_has_does_not_leave_by_itself() {
+        let tickets = Tickets::default();
+        let ticket = run(&tickets, &read(1));
+        assert!(!tickets.is_quiet());
+        assert!(!tickets.alone.leave(ticket));
+        assert_eq!(tickets.retire(ticket), Retired::default());
+        assert!(tickets.is_quiet());
+        assert!(tickets.retire(ticket).silent, "it has ended");
+    }
+
+    /// Requests run while others ask for the table: each is known as long as it runs, under a number
+    /// that no other has.
+    #[test]
+    fn nobody_is_lost_between_the_two() {
+        let (tickets, done) = (Tickets::default(), AtomicBool::new(false));
+        thread::scope(|scope| {
+            for _ in 0..2 {
+                scope.spawn(|| {
+                    while !done.load(Ordering::Relaxed) {
+                        let _ = tickets.is_quiet();
+                        assert!(tickets.unwanted().is_empty());
+                    }
+                });
+            }
+            let mut last = None;
+            for round in 0..100_000_u32 {
+                let ticket = run(&tickets, &read(1));
+                assert!(Some(ticket.number()) > last, "round {round}");
+                last = Some(ticket.number());
+                if round % 3 == 0 {
+                    assert!(!tickets.is_quiet(), "round {round}");
+                }
+                assert!(!tickets.retire(ticket).silent, "round {round}");
+            }
+            done.store(true, Ordering::Relaxed);
+        });
+        assert!(tickets.is_quiet());
     }
 }
