@@ -350,3 +350,12 @@ impl Tickets {
         table.abandon(cancel);
     }
 }
+
+/// A request as it comes.
+#[cfg(test)]
+fn frame(tag: u16, request: &ninefold_wire::Request<'_>) -> Vec<u8> {
+    let mut frame = vec![0; 64];
+    let len = request.encode(tag, &mut frame).expect("a short request");
+    frame.truncate(len);
+    frame
+}

@@ -108,16 +108,9 @@ mod tests {
 
     use ninefold_wire::Request;
 
-    use super::super::Tickets;
+    use super::super::{Tickets, frame};
     use super::*;
     use crate::session::{Admission, Retired};
-
-    fn frame(tag: u16, request: &Request<'_>) -> Vec<u8> {
-        let mut frame = vec![0; 64];
-        let len = request.encode(tag, &mut frame).expect("a short request");
-        frame.truncate(len);
-        frame
-    }
 
     fn read(tag: u16) -> Vec<u8> {
         let read = Request::Read {

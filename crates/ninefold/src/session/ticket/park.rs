@@ -213,16 +213,10 @@ impl Tickets {
 mod tests {
     use ninefold_wire::{NOTAG, Request};
 
+    use super::super::frame;
     use super::*;
     use crate::session::Admission;
     use crate::throttle::{Direction, Throttle, ThrottleOptions};
-
-    fn frame(tag: u16, request: &Request<'_>) -> Vec<u8> {
-        let mut frame = vec![0; 64];
-        let len = request.encode(tag, &mut frame).expect("a short request");
-        frame.truncate(len);
-        frame
-    }
 
     fn wait() -> Wait {
         let options = ThrottleOptions {
