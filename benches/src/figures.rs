@@ -43,7 +43,8 @@ impl Figures {
             p99: of(|run| run.p99)?,
             p999: of(|run| run.p999)?,
             cpu: of(|run| run.cpu)?,
-            memory_peak: of(|run| run.memory_peak)?,
+            // It only grows.
+            memory_peak: runs.iter().map(|run| run.memory_peak).fold(0.0, f64::max),
             descriptors: of(|run| run.descriptors)?,
             extras: Self::median_extras(runs),
         })
@@ -89,6 +90,17 @@ pub fn ratio(part: f64, whole: f64) -> Option<f64> {
     (whole > 0.0 && part.is_finite()).then(|| part / whole)
 }
 
+/// The median of what each of `parts` is in terms of the one of `wholes` that belongs to it; none where they do not
+/// belong together one by one.
+pub fn median_ratio(parts: &[f64], wholes: &[f64]) -> Option<f64> {
+    if parts.len() != wholes.len() {
+        return None;
+    }
+    let pairs = parts.iter().zip(wholes);
+    let ratios: Option<_> = pairs.map(|(&part, &whole)| ratio(part, whole)).collect();
+    median(ratios?)
+}
+
 /// Jain's index of fairness: 1 when all have the same, 1/n when one has all; none of nothing.
 pub fn fairness(shares: &[f64]) -> Option<f64> {
     let sum: f64 = shares.iter().sum();
@@ -124,6 +136,16 @@ mod tests {
         assert_eq!(ratio(3.0, 2.0), Some(1.5));
         assert_eq!(ratio(3.0, 0.0), None);
         assert_eq!(ratio(f64::NAN, 1.0), None);
+    }
+
+    /// A round in which everything took ten times as long changes nothing.
+    #[test]
+    fn ratios_are_taken_within_a_round() {
+        let (parts, wholes) = ([3.0, 30.0, 3.6], [2.0, 20.0, 2.0]);
+        assert_eq!(median_ratio(&parts, &wholes), Some(1.5));
+        assert_eq!(median_ratio(&parts[1..], &wholes), None);
+        assert_eq!(median_ratio(&[], &[]), None);
+        assert_eq!(median_ratio(&[1.0], &[0.0]), None);
     }
 
     #[test]

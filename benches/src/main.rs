@@ -9,6 +9,7 @@ mod connection;
 mod figures;
 mod histogram;
 mod load;
+mod measured;
 mod null;
 mod plain;
 mod process;
@@ -31,7 +32,7 @@ use anyhow::ensure;
 use clap::Parser;
 use tempfile::TempDir;
 
-use crate::run::Measured;
+use crate::measured::Measured;
 use crate::run::Settings;
 use crate::server::Peer;
 use crate::server::Programs;
@@ -78,11 +79,11 @@ struct Options {
     /// Only rows whose name holds this, or one of several that are parted by |
     #[arg(long, value_name = "PATTERN", default_value = "")]
     rows: String,
-    /// How often each row is measured with each server
-    #[arg(long, value_name = "N", default_value_t = 5)]
+    /// How many turns each server has with each row
+    #[arg(long, value_name = "N", default_value_t = 20)]
     rounds: usize,
-    /// How long, each time
-    #[arg(long, value_name = "S", default_value_t = 0.5)]
+    /// How long a turn is
+    #[arg(long, value_name = "S", default_value_t = 0.1)]
     seconds: f64,
     /// See whether the harness works: one round of a few milliseconds, no system calls counted
     #[arg(long)]
@@ -111,14 +112,16 @@ fn run(options: &Options) -> Result<()> {
     let rows: Vec<_> = rows.collect();
     ensure!(!rows.is_empty(), "no row is named so");
     check_programs(options)?;
+    process::raise_descriptor_limit()?;
     fs::create_dir_all(&options.output)?;
     let wide = rows.iter().any(|row| row.work.is_wide());
     let place = place(options, wide)?;
     let settings = settings(options, place.path())?;
     let mut measured = Vec::new();
-    for row in rows {
-        measured.push(run::measure(&settings, row)?);
-        print!("{}", table::markdown(&measured[measured.len() - 1..]));
+    for rows in rows.chunk_by(|row, other| row.is_beside(other)) {
+        let told = run::measure(&settings, rows)?;
+        print!("{}", table::markdown(&told));
+        measured.extend(told);
         write(&options.output, &measured)?;
     }
     println!("{}\n{}", bars::markdown(&measured), counts(&measured));

@@ -5,6 +5,9 @@ use std::io;
 
 use anyhow::Context;
 use anyhow::Result;
+use rustix::process::Resource;
+use rustix::process::getrlimit;
+use rustix::process::setrlimit;
 use rustix::thread::CpuSet;
 
 /// Processor time that all living threads of a process have used, nanoseconds.
@@ -50,6 +53,14 @@ fn status_kib(pid: u32, key: &str) -> Result<u64> {
 /// Open descriptors of a process.
 pub fn descriptors(pid: u32) -> Result<u64> {
     Ok(fs::read_dir(format!("/proc/{pid}/fd"))?.count() as u64)
+}
+
+/// As many descriptors as the host allows, for this process and the servers that it starts: all of a row's connections
+/// to all servers are open at the same time.
+pub fn raise_descriptor_limit() -> Result<()> {
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    Ok(setrlimit(Resource::Nofile, limit)?)
 }
 
 /// Keeps this thread, and what it starts, to one processor until dropped.

@@ -29,6 +29,8 @@ pub struct Row {
     pub model: Option<&'static str>,
     /// How often it is measured at most.
     pub rounds_max: usize,
+    /// Rows with the same word here follow one another, are compared with each other, and are measured in the same rounds.
+    pub group: Option<String>,
 }
 
 impl Row {
@@ -40,7 +42,13 @@ impl Row {
             msize: MSIZE,
             model: None,
             rounds_max: usize::MAX,
+            group: None,
         }
+    }
+
+    /// Whether it is measured in the same rounds as `other`.
+    pub fn is_beside(&self, other: &Self) -> bool {
+        self.group.is_some() && self.group == other.group
     }
 
     /// Load and server share one processor, so that nothing is gained or lost by waking another one.
@@ -131,11 +139,17 @@ fn growth() -> Vec<Row> {
     ];
     for names in [10, 100] {
         let name = format!("path of {names} names + getattr + clunk");
-        rows.push(Row::new(&name, Work::Walk { names }, 1));
+        rows.push(Row {
+            group: Some("path".to_owned()),
+            ..Row::new(&name, Work::Walk { names }, 1)
+        });
     }
     for (name, wide) in [("1,000", false), ("100,000", true)] {
         let name = format!("walk among {name} entries + getattr + clunk");
-        rows.push(Row::new(&name, Work::Among { wide }, 1));
+        rows.push(Row {
+            group: Some("among".to_owned()),
+            ..Row::new(&name, Work::Among { wide }, 1)
+        });
     }
     for (name, count) in [("100k", 100_000), ("1M", 1_000_000)] {
         rows.push(Row {
@@ -167,10 +181,11 @@ fn models() -> Vec<Row> {
     ];
     let mut rows = Vec::new();
     for (name, work) in works {
-        for model in MODELS {
-            for depth in [1, 16] {
+        for depth in [1, 16] {
+            for model in MODELS {
                 rows.push(Row {
                     model: Some(model),
+                    group: Some(format!("{name}, depth {depth}")),
                     ..Row::new(&format!("{model}: {name}"), work, depth)
                 });
             }
@@ -190,5 +205,18 @@ mod tests {
         let rows = all();
         let names: HashSet<_> = rows.iter().map(|row| &row.name).collect();
         assert_eq!(names.len(), rows.len());
+    }
+
+    #[test]
+    fn what_is_compared_follows_one_another() {
+        let rows = all();
+        let grouped: Vec<_> = rows.chunk_by(Row::is_beside).collect();
+        let groups: Vec<_> = grouped
+            .iter()
+            .filter_map(|rows| rows[0].group.as_ref())
+            .collect();
+        let once: HashSet<_> = groups.iter().collect();
+        assert_eq!(once.len(), groups.len());
+        assert!(grouped.iter().any(|rows| rows.len() == MODELS.len()));
     }
 }

@@ -1,4 +1,7 @@
-//! One run: each row with each server in turn, round after round, and the floor among them.
+//! One run: the servers of a row all at once, each with its load, and a short turn for each of them in every round.
+//!
+//! A server that has not its turn sleeps. The turns of a round lie so close together that what else the machine does
+//! falls on all of them.
 
 use std::fs;
 use std::path::PathBuf;
@@ -7,14 +10,16 @@ use std::time::Instant;
 
 use anyhow::Context;
 use anyhow::Result;
+use tempfile::TempDir;
 
-use crate::figures;
 use crate::figures::Figures;
 use crate::load;
 use crate::load::Load;
 use crate::load::Target;
 use crate::load::Until;
-use crate::plain;
+use crate::measured::ByServer;
+use crate::measured::Measured;
+use crate::plain::Plain;
 use crate::process;
 use crate::process::Pin;
 use crate::row::Row;
@@ -32,7 +37,7 @@ pub struct Settings {
     pub programs: Programs,
     pub peers: Vec<Peer>,
     pub rounds: usize,
-    /// Of each row, with each server, in each round.
+    /// A turn.
     pub time: Duration,
     /// Only the harness is tested: as little of everything as there can be.
     pub quick: bool,
@@ -44,181 +49,173 @@ pub struct Settings {
     pub beside: PathBuf,
 }
 
-/// What a row gave.
-pub struct Measured {
-    pub row: Row,
-    pub servers: Vec<ByServer>,
-    /// The plain system calls' processor time, nanoseconds, in each round.
-    pub plain: Vec<f64>,
-}
-
-/// What a row gave with one server.
-pub struct ByServer {
-    pub peer: Peer,
-    pub runs: Vec<Figures>,
-    /// System calls for each operation.
-    pub calls: Option<f64>,
-    /// Why there are no figures.
-    pub trouble: Option<String>,
-    /// Why there are no calls.
-    pub calls_trouble: Option<String>,
-}
-
-impl ByServer {
-    /// Without figures yet.
-    pub fn new(peer: Peer) -> Self {
-        Self {
-            peer,
-            runs: Vec::new(),
-            calls: None,
-            trouble: None,
-            calls_trouble: None,
+/// Measures rows that are compared with each other, in the same rounds.
+pub fn measure(settings: &Settings, rows: &[&Row]) -> Result<Vec<Measured>> {
+    let mut contests = Vec::new();
+    for row in rows {
+        contests.push(Contest::new(settings, row)?);
+    }
+    let rounds_max = rows.iter().map(|row| row.rounds_max).min();
+    let rounds = settings.rounds.min(rounds_max.unwrap_or(0));
+    for _ in 0..rounds {
+        for contest in &mut contests {
+            contest.round(settings)?;
         }
     }
+    for contest in &mut contests {
+        contest.count_calls();
+    }
+    Ok(contests.into_iter().map(|contest| contest.told).collect())
 }
 
-impl Measured {
-    /// What a server gave.
-    pub fn server(&self, peer: Peer) -> Option<&ByServer> {
-        self.servers.iter().find(|server| server.peer == peer)
-    }
-
-    /// The medians of a server, if it went through every round.
-    pub fn of(&self, peer: Peer) -> Option<Figures> {
-        Figures::median(&self.server(peer)?.runs)
-    }
-
-    /// The plain system calls, nanoseconds.
-    pub fn plain(&self) -> Option<f64> {
-        figures::median(self.plain.clone())
-    }
-
-    /// The plain system calls and the null responder together, nanoseconds.
-    pub fn floor(&self) -> Option<f64> {
-        Some(self.plain()? + self.of(Peer::Null)?.cpu)
-    }
-
-    /// The lowest of a figure among those we are compared with.
-    pub fn least_of_peers(&self, figure: fn(&Figures) -> f64) -> Option<f64> {
-        self.of_peers(figure).min_by(f64::total_cmp)
-    }
-
-    /// And the highest.
-    pub fn most_of_peers(&self, figure: fn(&Figures) -> f64) -> Option<f64> {
-        self.of_peers(figure).max_by(f64::total_cmp)
-    }
-
-    fn of_peers(&self, figure: fn(&Figures) -> f64) -> impl Iterator<Item = f64> {
-        let peers = self.servers.iter().map(|server| server.peer);
-        peers
-            .filter(|peer| !matches!(peer, Peer::Ninefold | Peer::Null))
-            .filter_map(move |peer| Some(figure(&self.of(peer)?)))
-    }
-
-    /// The processor time of `peer` in terms of the floor.
-    pub fn above_floor(&self, peer: Peer) -> Option<f64> {
-        figures::ratio(self.of(peer)?.cpu, self.floor()?)
-    }
+/// A row under way.
+struct Contest {
+    told: Measured,
+    /// Of each server, as long as it runs.
+    running: Vec<Option<Running>>,
+    plain: Option<Plain>,
 }
 
-/// Measures a row.
-pub fn measure(settings: &Settings, row: &Row) -> Result<Measured> {
-    let peers = settings.peers.iter().filter(|peer| row.is_for(**peer));
-    let mut servers: Vec<_> = peers.map(|&peer| ByServer::new(peer)).collect();
-    let mut plain = Vec::new();
-    for round in 0..settings.rounds.min(row.rounds_max) {
-        for server in &mut servers {
+impl Contest {
+    fn new(settings: &Settings, row: &Row) -> Result<Self> {
+        let count = row.msize - ninefold_wire::IO_HEADER_LEN;
+        let plain = Plain::new(row.work, &settings.tree, settings.entries, count);
+        let told = Measured::new(row, &settings.peers);
+        Ok(Self {
+            running: told.servers.iter().map(|_| None).collect(),
+            told,
+            plain: plain.with_context(|| format!("the plain calls of {}", row.name))?,
+        })
+    }
+
+    fn round(&mut self, settings: &Settings) -> Result<()> {
+        for (by, running) in self.told.servers.iter_mut().zip(&mut self.running) {
             // What failed once is not tried again: its row has no figures.
-            if server.trouble.is_none() {
-                if let Err(error) = once(settings, row, server, round == 0) {
-                    server.runs.clear();
-                    server.trouble = Some(format!("{error:#}"));
-                }
+            if by.trouble.is_some() {
+                continue;
+            }
+            if let Err(error) = turn(settings, &self.told.row, by, running) {
+                by.runs.clear();
+                by.trouble = Some(format!("{error:#}"));
+                *running = None;
             }
         }
-        let count = row.msize - ninefold_wire::IO_HEADER_LEN;
-        let told = plain::measure(
-            row.work,
-            &settings.tree,
-            settings.entries,
-            count,
-            settings.time,
-        );
-        plain.extend(told.with_context(|| format!("the plain calls of {}", row.name))?);
+        if let Some(plain) = &mut self.plain {
+            self.told.plain.extend(plain.run(settings.time)?);
+        }
+        Ok(())
     }
-    Ok(Measured {
-        row: row.clone(),
-        servers,
-        plain,
-    })
+
+    /// Counting is not free, so it is done when all has been measured.
+    fn count_calls(&mut self) {
+        for (by, running) in self.told.servers.iter_mut().zip(&mut self.running) {
+            // What runs still can run once more.
+            let Some(running) = running.as_mut().filter(|running| !running.quick) else {
+                continue;
+            };
+            match running.calls(&self.told.row) {
+                Ok(calls) => by.calls = Some(calls),
+                Err(error) => by.calls_trouble = Some(format!("{error:#}")),
+            }
+        }
+    }
 }
 
-fn once(settings: &Settings, row: &Row, by: &mut ByServer, first: bool) -> Result<()> {
-    let (export, is_empty) = export(settings, row)?;
-    let task = Task {
-        peer: by.peer,
-        export: &export,
-        beside: &settings.beside,
-        model: row.model.unwrap_or("passthrough"),
-        entries: settings.entries,
-        pinned: row.is_pinned(),
-    };
-    let server = Server::start(&settings.programs, &task)?;
+/// One server's turn: it is started if it does not run yet, and ends if its load can run but once.
+fn turn(
+    settings: &Settings,
+    row: &Row,
+    by: &mut ByServer,
+    running: &mut Option<Running>,
+) -> Result<()> {
     let _pin = row.is_pinned().then(Pin::new).transpose()?;
-    let mut load = load::prepare(&Target {
-        server: &server,
-        row,
-        entries: settings.entries,
-        is_empty,
-        quick: settings.quick,
-    })?;
-    by.runs.push(sample(&server, &mut *load, settings.time)?);
-    if first && !settings.quick && load.is_repeatable() {
-        let pass = syscalls::count(server.pid(), &settings.beside, || {
-            Ok(load.run(Until::Count(CALLS_PASS))?.operations)
-        });
-        match pass {
-            Ok(calls) => by.calls = Some(calls / load.weight()),
-            Err(error) => by.calls_trouble = Some(format!("{error:#}")),
-        }
+    let mut now = match running.take() {
+        Some(running) => running,
+        None => Running::start(settings, row, by.peer)?,
+    };
+    by.runs.push(now.sample(settings.time)?);
+    if now.load.is_repeatable() {
+        *running = Some(now);
     }
     Ok(())
 }
 
-/// What to serve, and whether a client has to fill it first.
-fn export(settings: &Settings, row: &Row) -> Result<(PathBuf, bool)> {
-    if row.model.is_none() {
-        return Ok((settings.tree.clone(), false));
-    }
-    // Fresh for each server, for what a null responder makes is not there.
-    let own = settings.beside.join("own");
-    if own.exists() {
-        fs::remove_dir_all(&own)?;
-    }
-    fs::create_dir(&own)?;
-    Ok((own, true))
+/// A server and the load on it.
+struct Running {
+    load: Box<dyn Load>,
+    server: Server,
+    /// Its socket, its log and its tree if that is its own; goes last.
+    beside: TempDir,
+    quick: bool,
 }
 
-fn sample(server: &Server, load: &mut dyn Load, time: Duration) -> Result<Figures> {
-    if load.is_repeatable() {
-        load.run(Until::Time(Instant::now() + time / 5))?;
+impl Running {
+    fn start(settings: &Settings, row: &Row, peer: Peer) -> Result<Self> {
+        let beside = tempfile::tempdir_in(&settings.beside)?;
+        let export = match row.model {
+            None => settings.tree.clone(),
+            Some(_) => beside.path().join("own"),
+        };
+        if row.model.is_some() {
+            fs::create_dir(&export)?;
+        }
+        let task = Task {
+            peer,
+            export: &export,
+            beside: beside.path(),
+            model: row.model.unwrap_or("passthrough"),
+            entries: settings.entries,
+            pinned: row.is_pinned(),
+        };
+        let server = Server::start(&settings.programs, &task)?;
+        let load = load::prepare(&Target {
+            server: &server,
+            row,
+            entries: settings.entries,
+            is_empty: row.model.is_some(),
+            quick: settings.quick,
+        })?;
+        Ok(Self {
+            load,
+            server,
+            beside,
+            quick: settings.quick,
+        })
     }
-    let before = server.cpu_nanos()?;
-    let outcome = load.run(Until::Time(Instant::now() + time))?;
-    let cpu = server.cpu_nanos()? - before;
-    let done = outcome.operations as f64 * load.weight();
-    let quantile = |per_mille| {
-        let nanos = outcome.times.quantile(per_mille);
-        nanos.map_or(0.0, |nanos| nanos as f64)
-    };
-    Ok(Figures {
-        rate: done / outcome.elapsed.as_secs_f64(),
-        p50: quantile(500),
-        p99: quantile(990),
-        p999: quantile(999),
-        cpu: cpu as f64 / done,
-        memory_peak: process::memory_peak_kib(server.pid())? as f64,
-        descriptors: process::descriptors(server.pid())? as f64,
-        extras: load.extras().into_iter().collect(),
-    })
+
+    fn sample(&mut self, time: Duration) -> Result<Figures> {
+        let load = &mut self.load;
+        if load.is_repeatable() {
+            // The caches are another server's.
+            load.run(Until::Time(Instant::now() + time / 5))?;
+        }
+        let before = self.server.cpu_nanos()?;
+        let outcome = load.run(Until::Time(Instant::now() + time))?;
+        let cpu = self.server.cpu_nanos()? - before;
+        let done = outcome.operations as f64 * load.weight();
+        let quantile = |per_mille| {
+            let nanos = outcome.times.quantile(per_mille);
+            nanos.map_or(0.0, |nanos| nanos as f64)
+        };
+        let pid = self.server.pid();
+        Ok(Figures {
+            rate: done / outcome.elapsed.as_secs_f64(),
+            p50: quantile(500),
+            p99: quantile(990),
+            p999: quantile(999),
+            cpu: cpu as f64 / done,
+            memory_peak: process::memory_peak_kib(pid)? as f64,
+            descriptors: process::descriptors(pid)? as f64,
+            extras: load.extras().into_iter().collect(),
+        })
+    }
+
+    /// System calls for each operation.
+    fn calls(&mut self, row: &Row) -> Result<f64> {
+        let _pin = row.is_pinned().then(Pin::new).transpose()?;
+        let load = &mut self.load;
+        let pass = || Ok(load.run(Until::Count(CALLS_PASS))?.operations);
+        let calls = syscalls::count(self.server.pid(), self.beside.path(), pass)?;
+        Ok(calls / self.load.weight())
+    }
 }

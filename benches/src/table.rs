@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::figures;
 use crate::figures::Figures;
-use crate::run::Measured;
+use crate::measured::Measured;
 use crate::server::Peer;
 
 const HEAD: &str = "| row | server | per second | p50 us | p99 us | p99.9 us | CPU us | x floor | calls | peak KiB | fds | more |\n\
@@ -24,8 +24,8 @@ pub fn summary(rows: &[Measured]) -> String {
         };
         let cpu = |peer| micros(measured.of(peer).map(|figures| figures.cpu));
         let peers = [Peer::Diod, Peer::P9, Peer::Unpfs].map(cpu).join(" | ");
-        let best = measured.most_of_peers(|figures| figures.rate);
-        let best = best.and_then(|rate| figures::ratio(ours.rate, rate));
+        let rates = measured.against_peers(|figures| figures.rate);
+        let best = rates.min_by(f64::total_cmp);
         let times = [ours.p50, ours.p99, ours.p999];
         let times = times.map(|nanos| micros(Some(nanos))).join(" | ");
         let calls = measured.server(Peer::Ninefold);
@@ -138,8 +138,8 @@ fn row_json(measured: &Measured) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::measured::ByServer;
     use crate::row;
-    use crate::run::ByServer;
 
     fn measured() -> Measured {
         let run = Figures {

@@ -5,7 +5,7 @@ mod rules;
 use std::fmt::Write;
 
 use crate::figures;
-use crate::run::Measured;
+use crate::measured::Measured;
 use crate::server::Peer;
 
 const HEAD: &str = "| bar | wanted | measured | met |\n|---|---|---|---|\n";
@@ -97,19 +97,21 @@ impl<'a> Rows<'a> {
         self.0.iter().find(|measured| measured.row.name == name)
     }
 
-    /// Our processor time on a row, nanoseconds.
-    fn cpu(&self, name: &str) -> Option<f64> {
-        Some(self.get(name)?.of(Peer::Ninefold)?.cpu)
-    }
-
-    /// Our processor time on one row in terms of that on another one.
+    /// Our processor time on one row in terms of that on another one, which was measured in the same rounds.
     fn cpu_ratio(&self, name: &str, other: &str) -> Option<f64> {
-        figures::ratio(self.cpu(name)?, self.cpu(other)?)
+        let cpu = |row: &Measured| row.series(Peer::Ninefold, |run| run.cpu);
+        figures::median_ratio(&cpu(self.get(name)?), &cpu(self.get(other)?))
     }
 
-    /// One of our further figures on a row.
+    /// The median of one of our further figures on a row.
     fn extra(&self, name: &str, key: &str) -> Option<f64> {
         self.get(name)?.of(Peer::Ninefold)?.extras.get(key).copied()
+    }
+
+    /// The same in each round.
+    fn extras(&self, name: &str, key: &str) -> Option<Vec<f64>> {
+        let runs = self.get(name)?.server(Peer::Ninefold)?.runs.iter();
+        runs.map(|run| run.extras.get(key).copied()).collect()
     }
 }
 

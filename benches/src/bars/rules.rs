@@ -3,9 +3,9 @@
 use super::Bar;
 use super::Rows;
 use crate::figures;
+use crate::measured::Measured;
 use crate::row::BULK_DEPTHS;
 use crate::row::MSIZES;
-use crate::run::Measured;
 use crate::server::Peer;
 
 /// Rows whose cost at depth 1 is to be near the floor.
@@ -36,8 +36,8 @@ fn near_floor(rows: &Rows<'_>) -> Vec<Bar> {
         let name = format!("{name}, depth 1");
         let row = rows.get(&name);
         let peers = row.and_then(|row| {
-            let best = row.least_of_peers(|figures| figures.cpu)?;
-            figures::ratio(row.of(Peer::Ninefold)?.cpu, best)
+            let costs = row.against_peers(|figures| figures.cpu);
+            costs.max_by(f64::total_cmp)
         });
         Bar::new(format!("CPU of {name}"))
             .at_most(above_floor(row), 1.25, "x floor")
@@ -52,13 +52,9 @@ fn above_floor(row: Option<&Measured>) -> Option<f64> {
 
 /// Our rate on a row in terms of the best peer's, and of diod's.
 fn against_peers(row: &Measured) -> (Option<f64>, Option<f64>) {
-    let ours = row.of(Peer::Ninefold).map(|figures| figures.rate);
-    let against = |theirs: Option<f64>| figures::ratio(ours?, theirs?);
-    let diod = row.of(Peer::Diod).map(|figures| figures.rate);
-    (
-        against(row.most_of_peers(|figures| figures.rate)),
-        against(diod),
-    )
+    let rates = row.against_peers(|figures| figures.rate);
+    let best = rates.min_by(f64::total_cmp);
+    (best, row.against(Peer::Diod, |figures| figures.rate))
 }
 
 fn rates(rows: &Rows<'_>) -> Vec<Bar> {
@@ -97,10 +93,8 @@ fn bulk(rows: &Rows<'_>) -> Vec<Bar> {
 
 fn listings(rows: &Rows<'_>) -> Vec<Bar> {
     let bar = |name: &str, most, calls: &str| {
-        let above = rows.get(name).and_then(|row| {
-            let ours = row.of(Peer::Ninefold)?.cpu;
-            figures::ratio(ours, row.plain()?)
-        });
+        let row = rows.get(name);
+        let above = row.and_then(|row| row.above_plain(Peer::Ninefold));
         Bar::new(format!("CPU of {name}")).at_most(above, most, calls)
     };
     vec![
@@ -138,9 +132,9 @@ fn growth(rows: &Rows<'_>) -> Vec<Bar> {
     let fids = "1M fids, each walk, depth 16";
     // The rate of a server is the inverse of what it spends.
     let walks = rows
-        .extra(fids, figures::FIRST_WALKS)
-        .zip(rows.extra(fids, figures::LAST_WALKS))
-        .and_then(|(first, last)| figures::ratio(first, last));
+        .extras(fids, figures::FIRST_WALKS)
+        .zip(rows.extras(fids, figures::LAST_WALKS))
+        .and_then(|(first, last)| figures::median_ratio(&first, &last));
     let bytes = rows.extra(fids, figures::FID_BYTES);
     vec![
         Bar::new("CPU of a path of 100 names").at_most(depth, 12.0, "x 10 names"),
@@ -154,14 +148,14 @@ fn many(rows: &Rows<'_>) -> Vec<Bar> {
     let slow = "getattr beside a slow request, depth 1";
     let beside = rows
         .get(slow)
-        .and_then(|row| Some(row.of(Peer::Ninefold)?.p99));
+        .map(|row| row.series(Peer::Ninefold, |run| run.p99));
     let slow_ratio = beside
-        .zip(rows.extra(slow, figures::P99_ALONE))
-        .and_then(|(beside, alone)| figures::ratio(beside, alone));
+        .zip(rows.extras(slow, figures::P99_ALONE))
+        .and_then(|(beside, alone)| figures::median_ratio(&beside, &alone));
     let crowd = "getattr on 512 connections, depth 1";
     let p99 = rows.get(crowd).and_then(|row| {
-        let best = row.least_of_peers(|figures| figures.p99)?;
-        figures::ratio(row.of(Peer::Ninefold)?.p99, best)
+        let times = row.against_peers(|figures| figures.p99);
+        times.max_by(f64::total_cmp)
     });
     let fairness = rows.extra(crowd, figures::FAIRNESS);
     vec![

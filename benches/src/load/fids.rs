@@ -1,7 +1,10 @@
 //! Very many fids on one connection: what each costs, and whether the last ones cost more than the first.
 
+use std::thread;
 use std::time::Duration;
+use std::time::Instant;
 
+use anyhow::Context;
 use anyhow::Result;
 use anyhow::ensure;
 
@@ -21,22 +24,33 @@ use crate::tree;
 
 /// How many walks make a rate.
 const SAMPLE: u32 = 10_000;
+/// How many such rates are taken while there are few fids, and while there are very many. Their median is told, for each
+/// is taken in a tenth of a second, and something else may run just then.
+const SAMPLES: usize = 10;
 /// What takes longer grows with the square of the fids.
 const LIMIT: Duration = Duration::from_secs(60);
 const FIRST_FID: u32 = 100;
+/// What is left of a connection is cleared away when the server has done nothing for so long.
+const QUIET: Duration = Duration::from_millis(10);
 
 /// Walks to files, and keeps the fids.
 pub struct Fids {
-    connection: Connection,
-    slots: Vec<Slot>,
+    /// All but the last one are for the rates while there are few fids.
+    sessions: Vec<Session>,
     count: u32,
     pid: u32,
     extras: Vec<(&'static str, f64)>,
 }
 
-impl Fids {
+/// A connection without fids yet.
+struct Session {
+    connection: Connection,
+    slots: Vec<Slot>,
+}
+
+impl Session {
     /// Walks that lead to every entry of the wide directory in turn.
-    pub fn new(target: &Target<'_>, count: u32) -> Result<Self> {
+    fn new(target: &Target<'_>) -> Result<Self> {
         let mut connection = target.connect()?;
         connection.walk(SHARED, &[tree::WIDE])?;
         let depth = target.row.depth;
@@ -54,39 +68,68 @@ impl Fids {
         Ok(Self {
             slots: slots.collect::<Result<_>>()?,
             connection,
+        })
+    }
+
+    /// Walks so many times, and returns the processor time of the server, `pid`, for each, nanoseconds.
+    fn walk(&mut self, pid: u32, count: u32, outcome: &mut Outcome) -> Result<f64> {
+        let before = process::cpu_nanos(pid)?;
+        let until = Until::Count(count.into());
+        let part = drive::drive(&mut self.connection, &mut self.slots, until)?;
+        outcome.operations += part.operations;
+        outcome.elapsed += part.elapsed;
+        outcome.times.add(&part.times);
+        let nanos = process::cpu_nanos(pid)? - before;
+        Ok(nanos as f64 / part.operations as f64)
+    }
+}
+
+impl Fids {
+    /// For `count` fids on one connection.
+    pub fn new(target: &Target<'_>, count: u32) -> Result<Self> {
+        let sessions = (0..SAMPLES).map(|_| Session::new(target));
+        Ok(Self {
+            sessions: sessions.collect::<Result<_>>()?,
             count,
             pid: target.server.pid(),
             extras: Vec::new(),
         })
     }
 
-    /// Walks so many times, and returns the server's processor time for each, nanoseconds.
-    fn walk(&mut self, count: u32, outcome: &mut Outcome) -> Result<f64> {
-        let before = process::cpu_nanos(self.pid)?;
-        let part = drive::drive(
-            &mut self.connection,
-            &mut self.slots,
-            Until::Count(count.into()),
-        )?;
-        outcome.operations += part.operations;
-        outcome.elapsed += part.elapsed;
-        outcome.times.add(&part.times);
-        let nanos = process::cpu_nanos(self.pid)? - before;
-        Ok(nanos as f64 / part.operations as f64)
+    /// Waits until the server has cleared away what a connection left.
+    fn settle(&self) -> Result<()> {
+        let deadline = Instant::now() + LIMIT;
+        loop {
+            let before = process::cpu_nanos(self.pid)?;
+            thread::sleep(QUIET);
+            if process::cpu_nanos(self.pid)? == before {
+                return Ok(());
+            }
+            ensure!(
+                Instant::now() < deadline,
+                "the server does not come to rest"
+            );
+        }
     }
 }
 
 impl Load for Fids {
+    /// What is told of the whole is about the last connection.
     fn run(&mut self, _until: Until) -> Result<Outcome> {
-        let mut outcome = Outcome::default();
         let sample = SAMPLE.min(self.count / 4);
-        let before = process::memory_kib(self.pid)?;
-        let first = self.walk(sample, &mut outcome)?;
-        let mut left = self.count - 2 * sample;
-        while left > 0 {
-            let some = left.min(SAMPLE);
-            self.walk(some, &mut outcome)?;
-            left -= some;
+        let memory = process::memory_kib(self.pid)?;
+        let mut first = Vec::new();
+        while self.sessions.len() > 1 {
+            let mut session = self.sessions.swap_remove(0);
+            first.push(session.walk(self.pid, sample, &mut Outcome::default())?);
+            drop(session);
+            self.settle()?;
+        }
+        let mut session = self.sessions.pop().context("it runs only once")?;
+        let mut outcome = Outcome::default();
+        let mut rates = Vec::new();
+        while outcome.operations < self.count.into() {
+            rates.push(session.walk(self.pid, sample, &mut outcome)?);
             let (made, elapsed) = (outcome.operations, outcome.elapsed);
             ensure!(
                 elapsed < LIMIT,
@@ -94,14 +137,15 @@ impl Load for Fids {
                 elapsed.as_secs()
             );
         }
-        let last = self.walk(sample, &mut outcome)?;
-        let grown = process::memory_kib(self.pid)?.saturating_sub(before);
+        first.push(rates[0]);
+        let last = rates.split_off(rates.len().saturating_sub(SAMPLES));
+        let grown = process::memory_kib(self.pid)?.saturating_sub(memory);
         let bytes = (grown << 10) as f64 / outcome.operations as f64;
-        self.extras = vec![
-            (figures::FID_BYTES, bytes),
-            (figures::FIRST_WALKS, first),
-            (figures::LAST_WALKS, last),
-        ];
+        self.extras = vec![(figures::FID_BYTES, bytes)];
+        for (key, rates) in [(figures::FIRST_WALKS, first), (figures::LAST_WALKS, last)] {
+            self.extras
+                .extend(figures::median(rates).map(|rate| (key, rate)));
+        }
         Ok(outcome)
     }
 

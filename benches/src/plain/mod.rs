@@ -27,44 +27,48 @@ use crate::tree;
 use crate::work::Work;
 
 /// Operations between two looks at the clock.
-const BATCH: u32 = 8;
+const BATCH: u64 = 8;
 /// What a server's getdents64 may fill, bytes.
 const LIST_BUFFER: usize = 128 << 10;
 
 /// Calls what one operation needs; returns how many operations that was.
 type Once = Box<dyn FnMut() -> io::Result<u64>>;
 
-/// Processor time of one operation of `work` (of one MiB if it is bulk), nanoseconds; `count` is the length of a read or
-/// write. None where there is nothing to compare with.
-pub fn measure(
-    work: Work,
-    root: &Path,
-    entries: u64,
-    count: u32,
-    time: Duration,
-) -> Result<Option<f64>> {
-    let Some(mut once) = prepare(work, root, entries, count)? else {
-        return Ok(None);
-    };
-    let _pin = Pin::new()?;
-    once()?;
-    let deadline = Instant::now() + time;
-    let before = thread_nanos();
-    let mut done = 0u64;
-    while done == 0 || Instant::now() < deadline {
-        for _ in 0..BATCH {
-            done += once()?;
+/// The calls of a row.
+pub struct Plain {
+    once: Once,
+    /// For how much of what the figures are about one operation counts.
+    weight: f64,
+}
+
+impl Plain {
+    /// The calls of `work`; `count` is the length of a read or write. None where there is nothing to compare with.
+    pub fn new(work: Work, root: &Path, entries: u64, count: u32) -> Result<Option<Self>> {
+        let weight = if work.is_bulk() {
+            f64::from(count) / f64::from(BULK_UNIT)
+        } else {
+            1.0
+        };
+        let once = prepare(work, root, entries, count)?;
+        Ok(once.map(|once| Self { once, weight }))
+    }
+
+    /// Processor time of one operation (of one MiB if the row is bulk), nanoseconds.
+    pub fn run(&mut self, time: Duration) -> Result<Option<f64>> {
+        let _pin = Pin::new()?;
+        let deadline = Instant::now() + time;
+        (self.once)()?;
+        let before = thread_nanos();
+        let mut done = 0u64;
+        while done == 0 || Instant::now() < deadline {
+            let goal = done + BATCH;
+            while done < goal {
+                done += (self.once)()?;
+            }
         }
+        let nanos = (thread_nanos() - before) as f64;
+        Ok(figures::ratio(nanos, done as f64 * self.weight))
     }
-    let nanos = (thread_nanos() - before) as f64;
-    let done = done as f64;
-    if work.is_bulk() {
-        return Ok(figures::ratio(
-            nanos * f64::from(BULK_UNIT),
-            done * f64::from(count),
-        ));
-    }
-    Ok(figures::ratio(nanos, done))
 }
 
 fn thread_nanos() -> i64 {
@@ -172,11 +176,16 @@ fn xattr_get(dir: &OwnedFd) -> Result<Once> {
     }))
 }
 
-/// A whole listing, and a statx of each entry where its attributes are wanted.
+/// A part of a listing, as much as comes at once, and a statx of each entry where its attributes are wanted; behind the
+/// last entry the listing begins again.
 fn list(dir: OwnedFd, attributes: bool) -> Once {
     let mut buffer = Vec::with_capacity(LIST_BUFFER);
+    let mut under_way = None;
     Box::new(move || {
-        let wide = open(&dir, tree::WIDE, OFlags::RDONLY | OFlags::DIRECTORY)?;
+        let wide = match under_way.take() {
+            Some(wide) => wide,
+            None => open(&dir, tree::WIDE, OFlags::RDONLY | OFlags::DIRECTORY)?,
+        };
         let mut listing = RawDir::new(&wide, buffer.spare_capacity_mut());
         let mut entries = 0;
         while let Some(entry) = listing.next() {
@@ -185,6 +194,10 @@ fn list(dir: OwnedFd, attributes: bool) -> Once {
             if attributes {
                 let flags = AtFlags::SYMLINK_NOFOLLOW;
                 rustix::fs::statx(&wide, entry.file_name(), flags, StatxFlags::BASIC_STATS)?;
+            }
+            if listing.is_buffer_empty() {
+                under_way = Some(wide);
+                break;
             }
         }
         Ok(entries)

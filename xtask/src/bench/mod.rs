@@ -34,11 +34,11 @@ pub struct Options {
     /// Only rows whose name holds this, or one of several that are parted by |
     #[arg(long, value_name = "PATTERN", default_value = "")]
     rows: String,
-    /// How often each row is measured with each server
-    #[arg(long, value_name = "N", default_value = "5")]
+    /// How many turns each server has with each row
+    #[arg(long, value_name = "N", default_value = "20")]
     rounds: String,
-    /// How long, each time
-    #[arg(long, value_name = "S", default_value = "0.5")]
+    /// How long a turn is
+    #[arg(long, value_name = "S", default_value = "0.1")]
     seconds: String,
     /// Only see whether the harness works: one round, a few milliseconds for each row
     #[arg(long)]
