@@ -1,9 +1,11 @@
 //! The load: slots that each repeat one operation, and the loop that keeps them all outstanding on a connection.
 //!
 //! An operation may be several messages; the next one of a slot is sent when the reply of the one before has come.
-//! All that is due leaves in one write, and one read takes all the replies that are there.
+//! All that is due leaves in one write, but for long messages, which each leave in one from where they are; and one read
+//! takes all the replies that are there.
 
 use std::io::Write;
+use std::os::unix::net::UnixStream;
 use std::time::Instant;
 
 use anyhow::Context;
@@ -17,6 +19,9 @@ use super::Until;
 use crate::connection;
 use crate::connection::Connection;
 use crate::tree;
+
+/// A message from this length on is not copied to be sent.
+const COPY_MAX: usize = 16 << 10;
 
 /// Where the offset stands in a Tread and in a Twrite.
 const OFFSET: std::ops::Range<usize> = 11..19;
@@ -144,6 +149,20 @@ impl Slot {
         step.advance();
     }
 
+    /// The same, except that a long message is sent at once, behind what waits.
+    fn put_or_send(&mut self, to: &mut Vec<u8>, stream: &mut UnixStream) -> Result<()> {
+        let step = &mut self.steps[self.at];
+        if step.frame.len() < COPY_MAX {
+            self.put(to);
+            return Ok(());
+        }
+        stream.write_all(to)?;
+        to.clear();
+        stream.write_all(&step.frame)?;
+        step.advance();
+        Ok(())
+    }
+
     /// Takes a reply. Whether it completes an operation.
     pub fn take(&mut self, frame: &[u8]) -> Result<bool> {
         let step = &self.steps[self.at];
@@ -164,7 +183,7 @@ pub fn drive(connection: &mut Connection, slots: &mut [Slot], until: Until) -> R
     let mut busy = 0usize;
     for slot in slots.iter_mut() {
         slot.since = begin;
-        slot.put(&mut due);
+        slot.put_or_send(&mut due, &mut connection.stream)?;
         begun += 1;
         busy += 1;
     }
@@ -189,7 +208,7 @@ pub fn drive(connection: &mut Connection, slots: &mut [Slot], until: Until) -> R
                 begun += 1;
                 slot.since = now;
             }
-            slot.put(&mut due);
+            slot.put_or_send(&mut due, &mut connection.stream)?;
         }
     }
     outcome.elapsed = begin.elapsed();
