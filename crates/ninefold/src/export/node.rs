@@ -3,6 +3,7 @@
 mod metadata;
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, Weak};
 
 use rustix::fs::{FileType, OFlags};
@@ -37,6 +38,8 @@ pub(super) struct Tree {
     pub(super) keeper: Arc<Keeper>,
     /// Directories that were walked to a moment ago.
     pub(super) recent: Arc<Recent>,
+    /// Whether the last walk came to an object that was known before.
+    pub(super) repeats: AtomicBool,
 }
 
 impl Tree {
@@ -44,6 +47,7 @@ impl Tree {
         Arc::new(Self {
             objects,
             recent: Arc::new(Recent::new(keeper.descriptors())),
+            repeats: AtomicBool::new(false),
             keeper,
         })
     }
@@ -84,27 +88,31 @@ impl Node {
         Self::of(tree.objects.enter_made(fd, stat), &tree, Some(place))
     }
 
+    /// A node of an object that may have given its descriptor back, and was found at `place` just now.
+    pub(super) fn of_known(object: Arc<Object>, place: Place) -> Arc<Self> {
+        let tree = Arc::clone(&place.parent.tree);
+        Self::unoffered(object, &tree, Some(place))
+    }
+
     fn of(object: Arc<Object>, tree: &Arc<Tree>, place: Option<Place>) -> Arc<Self> {
-        let node = Arc::new(Self {
+        let node = Self::unoffered(object, tree, place);
+        node.offer();
+        node
+    }
+
+    fn unoffered(object: Arc<Object>, tree: &Arc<Tree>, place: Option<Place>) -> Arc<Self> {
+        Arc::new(Self {
             object,
             tree: Arc::clone(tree),
             place,
             metadata: Mutex::default(),
-        });
-        node.offer();
-        node
+        })
     }
 
     /// The root of a tree, whose descriptor is never given back.
     pub(super) fn root(tree: &Arc<Tree>, fd: OwnedFd, stat: &Stat) -> Arc<Self> {
         let fd = Descriptor::of_house(fd, &tree.keeper);
-        let object = tree.objects.enter(fd, stat);
-        Arc::new(Self {
-            object,
-            tree: Arc::clone(tree),
-            place: None,
-            metadata: Mutex::default(),
-        })
+        Self::unoffered(tree.objects.enter(fd, stat), tree, None)
     }
 
     /// The root for another client.
@@ -117,12 +125,7 @@ impl Node {
 
     /// The root for a client that has it already.
     pub(super) fn root_in(&self, tree: &Arc<Tree>) -> Arc<Self> {
-        Arc::new(Self {
-            object: tree.objects.enter_again(&self.object),
-            tree: Arc::clone(tree),
-            place: None,
-            metadata: Mutex::default(),
-        })
+        Self::unoffered(tree.objects.enter_again(&self.object), tree, None)
     }
 
     /// From now on this node may be asked to do without a descriptor.

@@ -2,9 +2,10 @@
 
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use ninefold_wire::{Name, Step};
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::{FileType, Mode, OFlags};
 use rustix::io::Errno;
 
 use super::budget::Descriptor;
@@ -95,7 +96,8 @@ impl Export {
     ) -> Result<Child> {
         self.check_name(name)?;
         let _steady = self.ownership.steady(dir);
-        let mut found = match self.recent_child(dir, above, (name, passed)) {
+        let found = self.recent_child(dir, above, (name, passed));
+        let mut found = match found.or_else(|| self.known_child(dir, above, name)) {
             Some(found) => found,
             None => self.open_child(dir, above, name)?,
         };
@@ -116,7 +118,9 @@ impl Export {
             return Err(Errno::NODEV);
         }
         let node = Node::new(dir.tree(), fd, &stat, Some(Place::new(dir, name)));
-        if self.recents.take(&stat) && !self.budget.is_short() {
+        if self.budget.is_short() {
+            (dir.tree().repeats).store(node.is_shared(), Ordering::Relaxed);
+        } else if self.recents.take(&stat) {
             let is_news = (self.recents).remember(dir.tree(), (dir.id(), name), node.object());
             if is_news {
                 self.locks.sound();
@@ -161,5 +165,26 @@ impl Export {
             recent.pass(dir.id(), name, &node);
         }
         Some(Child { node, stat, held })
+    }
+
+    /// The same for a file that is known already, where descriptors are short: it is not opened, for that would only take
+    /// a descriptor from another object, which takes calls of its own. What comes to be asked about it finds it again.
+    /// Tried where the walk before came to what was known.
+    fn known_child(&self, dir: &Arc<Node>, above: BorrowedFd<'_>, name: Name<'_>) -> Option<Child> {
+        let tree = dir.tree();
+        if !tree.repeats.load(Ordering::Relaxed) || !self.budget.is_short() {
+            return None;
+        }
+        let stat = sys::stat_entry(above, name).ok()?;
+        // Who walks to a directory is about to walk on.
+        let is_file = stat.file_type() != FileType::Directory;
+        let object = is_file.then(|| tree.objects.enter_entry((above, name), stat.id));
+        let object = object.flatten();
+        tree.repeats.store(object.is_some(), Ordering::Relaxed);
+        Some(Child {
+            node: Node::of_known(object?, Place::new(dir, name)),
+            stat,
+            held: None,
+        })
     }
 }

@@ -5,10 +5,13 @@
 //! open_by_handle_at(2) finds the inode by it as long as it exists. Handles outlive kernels (NFS
 //! clients keep them), so that their layout is stable: `include/linux/exportfs.h`.
 
+use std::ffi::CStr;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
+use ninefold_wire::Name;
 use rustix::fs::OFlags;
 use rustix::io::Errno;
+use rustix::path::Arg;
 
 use super::{Result, last_errno};
 
@@ -47,9 +50,19 @@ impl FileHandle {
     /// system has no handles.
     #[must_use]
     pub fn of(object: BorrowedFd<'_>) -> Option<(Self, i32)> {
-        let (raw, mount) = name_to_handle(object)?;
+        Self::from_raw(&name_to_handle(object, c"")?)
+    }
+
+    /// The same for an entry of a directory; for a symbolic link, its own.
+    #[must_use]
+    pub fn of_entry(dir: BorrowedFd<'_>, name: Name<'_>) -> Option<(Self, i32)> {
+        let raw = (name.bytes()).into_with_c_str(|name| Ok(name_to_handle(dir, name)));
+        Self::from_raw(&raw.ok()??)
+    }
+
+    fn from_raw((raw, mount): &(Raw, i32)) -> Option<(Self, i32)> {
         let bytes = raw.data.get(..usize::try_from(raw.bytes).ok()?)?;
-        Some((Self::new(raw.kind, bytes), mount))
+        Some((Self::new(raw.kind, bytes), *mount))
     }
 
     fn new(kind: i32, bytes: &[u8]) -> Self {
@@ -112,7 +125,7 @@ impl FileHandle {
 /// keeps it in a layout unknown here.
 #[must_use]
 pub fn generation(object: BorrowedFd<'_>, ino: u64) -> Option<u32> {
-    let (handle, _) = name_to_handle(object)?;
+    let (handle, _) = name_to_handle(object, c"")?;
     let data = handle.data.get(..usize::try_from(handle.bytes).ok()?)?;
     match (handle.kind, data.len()) {
         // FILEID_INO32_GEN: ext2, ext3, ext4, f2fs and others.
@@ -125,7 +138,8 @@ pub fn generation(object: BorrowedFd<'_>, ino: u64) -> Option<u32> {
     }
 }
 
-fn name_to_handle(object: BorrowedFd<'_>) -> Option<(Raw, i32)> {
+/// Of what `path` leads to from `at`, or of `at` itself if it is empty.
+fn name_to_handle(at: BorrowedFd<'_>, path: &CStr) -> Option<(Raw, i32)> {
     let mut raw = Raw {
         bytes: u32::try_from(HANDLE_MAX).ok()?,
         kind: 0,
@@ -133,11 +147,11 @@ fn name_to_handle(object: BorrowedFd<'_>) -> Option<(Raw, i32)> {
     };
     let mut mount = 0;
     // SAFETY: `raw` has the layout of `struct file_handle` followed by as many bytes as its
-    // first field says; the path is a NUL-terminated constant.
+    // first field says; the path is NUL-terminated.
     let status = unsafe {
         libc::name_to_handle_at(
-            object.as_raw_fd(),
-            c"".as_ptr(),
+            at.as_raw_fd(),
+            path.as_ptr(),
             (&raw mut raw).cast(),
             &raw mut mount,
             libc::AT_EMPTY_PATH,

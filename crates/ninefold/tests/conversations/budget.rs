@@ -369,3 +369,61 @@ fn who_cannot_give_back_is_refused_and_no_other() {
     greedy.find(2, "crowd/2");
     greedy.lopen(2, RDWR).expect("an open file");
 }
+
+/// Has a second fid for each of the crowd, which the client knows; returns their qids.
+fn walk_again(client: &mut Client, budget: &Budget) -> Vec<u64> {
+    (0..MANY)
+        .map(|number| {
+            let fid = CROWD + MANY + number;
+            let qid = client.find(fid, &format!("crowd/{number}"));
+            assert!(budget.held() <= budget.max(), "{budget:?}");
+            qid.path
+        })
+        .collect()
+}
+
+#[test]
+fn what_is_known_is_walked_to_again() {
+    let (share, budget) = share(|_| {});
+    let mut client = share.client();
+    crowd(&mut client, &budget);
+    // What was another file when the client came to know the name.
+    share.write("new", "new");
+    fs::rename(share.path("new"), share.path("crowd/7")).expect("a rename");
+    fs::rename(share.path("crowd/8"), share.path("crowd/eight")).expect("a rename");
+    fs::rename(share.path("crowd/9"), share.path("crowd/8")).expect("a rename");
+    fs::rename(share.path("crowd/eight"), share.path("crowd/9")).expect("a rename");
+    let qids = walk_again(&mut client, &budget);
+    for (number, qid) in (0..MANY).zip(qids) {
+        assert_eq!(qid, self::number(&share, &format!("crowd/{number}")));
+        let fid = CROWD + MANY + number;
+        client.lopen(fid, RDONLY).expect("an open file");
+        let wanted = share.read(&format!("crowd/{number}"));
+        assert_eq!(client.read(fid, 0, 9), Ok(wanted));
+    }
+    // The first fids are what they were.
+    client.lopen(CROWD + 8, RDONLY).expect("an open file");
+    assert_eq!(client.read(CROWD + 8, 0, 9).as_deref(), Ok(&b"8"[..]));
+}
+
+#[test]
+fn what_is_known_outlives_its_removal() {
+    let (share, budget) = share(|_| {});
+    let mut client = share.client();
+    crowd(&mut client, &budget);
+    walk_again(&mut client, &budget);
+    for number in 0..MANY {
+        client.clunk(CROWD + number).expect("a clunk");
+    }
+    for number in 0..MANY {
+        let name = format!("crowd/{number}");
+        client.find(1, "crowd");
+        client.unlinkat(1, &number.to_string(), 0).expect(&name);
+        client.clunk(1).expect("a clunk");
+        let fid = CROWD + MANY + number;
+        client.lopen(fid, RDONLY).expect("an open file");
+        let wanted = number.to_string().into_bytes();
+        assert_eq!(client.read(fid, 0, 9), Ok(wanted));
+        client.clunk(fid).expect("a clunk");
+    }
+}

@@ -187,6 +187,17 @@ impl Object {
         }
     }
 
+    /// Whether this is its handle. Two objects never have the same one.
+    fn has_handle(&self, handle: &FileHandle) -> bool {
+        match &locked(&self.state).way {
+            Way::Held(fd) | Way::Lent(fd) => {
+                FileHandle::of(fd.as_fd()).is_some_and(|(its, _)| its == *handle)
+            }
+            Way::Handle(its) => its == handle,
+            Way::Name(_) => false,
+        }
+    }
+
     /// The inode's generation, asked of the host once.
     pub(super) fn generation(&self, fd: BorrowedFd<'_>) -> Option<u32> {
         let known = locked(&self.state).generation;

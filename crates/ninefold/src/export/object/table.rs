@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 
 use ahash::HashSet;
+use ninefold_wire::Name;
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 
@@ -129,6 +130,27 @@ impl Objects {
         let _known = locked(self.shard(object.id));
         object.nodes.fetch_add(1, Ordering::Relaxed);
         Arc::clone(object)
+    }
+
+    /// One more node of the entry `name` of a directory, of which the host just said that it has this number: if it is an
+    /// object that has a node. It is told by its handle, so that nothing is opened.
+    pub(in crate::export) fn enter_entry(
+        &self,
+        (dir, name): (BorrowedFd<'_>, Name<'_>),
+        id: FileId,
+    ) -> Option<Arc<Object>> {
+        let (_, mount) = self.mount.as_ref()?;
+        let object = self.find(id)?;
+        let (handle, its_mount) = FileHandle::of_entry(dir, name)?;
+        if its_mount != *mount || !object.has_handle(&handle) {
+            return None;
+        }
+        let known = locked(self.shard(id));
+        let is_known = (known.get(&id)).is_some_and(|Known(known)| Arc::ptr_eq(known, &object));
+        is_known.then(|| {
+            object.nodes.fetch_add(1, Ordering::Relaxed);
+            object
+        })
     }
 
     /// Where an object was moved to, from its last node: a place is the beginning of a chain, which
