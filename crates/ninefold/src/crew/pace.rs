@@ -8,7 +8,8 @@
 //!
 //! A request may also last long because there is much to compute, or because others have the
 //! processor. Colleagues are of use only with much of the one and make the other worse, and so it says
-//! little if the thread has waited for nothing.
+//! little if the thread has waited for nothing: less still if it was the only one of late, because the host
+//! of a virtual machine takes processors away without a trace.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
@@ -19,6 +20,8 @@ use crate::sys::{Spent, Switches};
 const LONG: Duration = Duration::from_micros(25);
 /// What a request may last in which the thread waits for nothing.
 const BUSY: Duration = Duration::from_micros(150);
+/// A further such one must come within so many rows.
+const BUSY_AGAIN: u32 = 64;
 /// What each further request may add when several are timed together.
 const SHORT: Duration = Duration::from_micros(10);
 /// So many are, when they have lately been short: to look at the clock is a twentieth of what such a
@@ -39,6 +42,8 @@ const STUCK_SPEAKS: u32 = 512;
 pub(super) struct Pace {
     /// Requests for which colleagues are still to be called.
     slow: AtomicU32,
+    /// Rows for which one is still remembered that was long although the thread waited for nothing.
+    busy: AtomicU32,
 }
 
 impl Pace {
@@ -51,6 +56,10 @@ impl Pace {
     /// their replies. What the thread has done meanwhile is `asked` when it matters. True when one of
     /// them was long.
     fn note(&self, lasted: Duration, row: Row, asked: impl FnOnce() -> Spent) -> bool {
+        let busy = self.busy.load(Ordering::Relaxed);
+        if busy > 0 {
+            self.busy.store(busy - 1, Ordering::Relaxed);
+        }
         let data = Duration::from_nanos(row.bytes as u64 / BYTES_PER_NANOSECOND);
         let more = data + SHORT * row.requests.saturating_sub(1);
         if lasted <= LONG + more {
@@ -58,8 +67,11 @@ impl Pace {
         }
         let is_long = match asked() {
             Spent::Waiting => true,
-            Spent::Working => lasted > BUSY + more,
-            Spent::Preempted => false,
+            Spent::Working if lasted > BUSY + more => {
+                self.busy.store(BUSY_AGAIN, Ordering::Relaxed);
+                busy > 0
+            }
+            Spent::Working | Spent::Preempted => false,
         };
         if is_long {
             let is_stuck = lasted > STUCK + data;
@@ -205,7 +217,21 @@ mod tests {
         pace.note(Duration::from_micros(100), row(1, 200), || Spent::Working);
         assert!(!pace.is_slow());
         pace.note(Duration::from_micros(500), row(1, 200), || Spent::Working);
+        assert!(!pace.is_slow(), "once says nothing");
+        pace.note(Duration::from_micros(500), row(1, 200), || Spent::Working);
         assert!(pace.is_slow());
+    }
+
+    #[test]
+    fn who_has_no_processor_now_and_then_needs_no_help() {
+        let pace = Pace::default();
+        for _ in 0..4 {
+            pace.note(Duration::from_millis(5), row(8, 1600), || Spent::Working);
+            for _ in 0..BUSY_AGAIN {
+                note(&pace, Duration::from_micros(3), 200);
+            }
+        }
+        assert!(!pace.is_slow());
     }
 
     #[test]

@@ -109,6 +109,13 @@ impl Rx {
         self.skip(len);
     }
 
+    /// Receives next into the buffer of the last frame, if nothing is held: it is in the processor's caches.
+    pub(super) fn reuse(&mut self, last: &mut Buffer) {
+        if self.start == self.end && last.len() >= self.buf.len() {
+            mem::swap(&mut self.buf, last);
+        }
+    }
+
     /// Passes over the next frame.
     pub(super) fn skip(&mut self, len: usize) {
         self.start += len;
