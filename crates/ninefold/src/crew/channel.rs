@@ -62,6 +62,8 @@ pub(super) struct Channel {
     frames_left: AtomicBool,
     /// The last frame did not come alone.
     several: AtomicBool,
+    /// How many frames there were between the last receive and the one before.
+    batch: AtomicUsize,
     /// The socket may have more, and no event will tell.
     undrained: AtomicBool,
     /// Replies wait in `tx` to be sent.
@@ -122,6 +124,7 @@ impl Channel {
             edge: AtomicBool::new(false),
             frames_left: AtomicBool::new(false),
             several: AtomicBool::new(false),
+            batch: AtomicUsize::new(0),
             undrained: AtomicBool::new(false),
             pending: AtomicBool::new(false),
             stalled: AtomicBool::new(false),

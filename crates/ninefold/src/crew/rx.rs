@@ -180,3 +180,43 @@ impl Rx {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn received(bytes: &[u8]) -> Rx {
+        let mut rx = Rx::new();
+        rx.buf.bytes_mut()[..bytes.len()].copy_from_slice(bytes);
+        rx.end = bytes.len();
+        rx
+    }
+
+    #[test]
+    fn the_buffer_of_the_last_frame_is_the_next_ones() {
+        let mut rx = received(&[8, 0, 0, 0, 120, 1, 0, 5]);
+        let mut frame = frame_buffer();
+        rx.take(8, &mut frame);
+        let last = frame.bytes().as_ptr();
+        rx.reuse(&mut frame);
+        assert_eq!(rx.buf.bytes().as_ptr(), last);
+    }
+
+    #[test]
+    fn what_is_held_stays() {
+        let mut rx = received(&[8, 0, 0, 0, 120, 1, 0, 5, 9, 0]);
+        let mut frame = frame_buffer();
+        rx.take(8, &mut frame);
+        rx.reuse(&mut frame);
+        assert_eq!(rx.held(), [9, 0]);
+        assert_eq!(frame.bytes()[..8], [8, 0, 0, 0, 120, 1, 0, 5]);
+    }
+
+    #[test]
+    fn a_shorter_buffer_is_left_alone() {
+        let mut rx = Rx::new();
+        let mut short = Buffer::new(100, WRITE_HEADER_LEN);
+        rx.reuse(&mut short);
+        assert_eq!((rx.buf.len(), short.len()), (CHUNK, 100));
+    }
+}

@@ -14,12 +14,13 @@ use crate::sys::Pipe;
 const SMALL: usize = 16 * 1024;
 /// Gathered replies are sent when they are this many bytes.
 const GATHERED_MAX: usize = 64 * 1024;
-
 /// Replies on their way to the client, in order.
 #[derive(Default)]
 pub(super) struct Tx {
     /// Not yet sent.
     pending: Vec<u8>,
+    /// Replies since something was sent.
+    gathered: usize,
     /// The client does not take what it asked for; `pending` waits until it does.
     stalled: bool,
 }
@@ -46,16 +47,18 @@ impl Tx {
         !self.pending.is_empty()
     }
 
-    /// Adds a reply and, unless more will follow soon, sends all. With `wait` the thread may wait a
-    /// moment for the client to take a large one.
+    /// Adds a reply and, unless more will follow soon and fewer than `most` are gathered with it, sends all.
+    /// With `wait` the thread may wait a moment for the client to take a large one.
     pub(super) fn push(
         &mut self,
         socket: BorrowedFd<'_>,
         reply: &[u8],
         wait: bool,
-        more: bool,
+        most: usize,
     ) -> Sent {
-        let gather = more && reply.len() <= SMALL && self.pending.len() < GATHERED_MAX;
+        self.gathered += 1;
+        let has_room = self.gathered < most && self.pending.len() < GATHERED_MAX;
+        let gather = reply.len() <= SMALL && has_room;
         if gather || self.stalled {
             self.pending.extend_from_slice(reply);
             return Sent::Fine;
@@ -108,6 +111,7 @@ impl Tx {
     /// Sends what is gathered and then `last`, as one, and as the beginning of something if there is
     /// `more`.
     fn send(&mut self, socket: BorrowedFd<'_>, last: &[u8], wait: bool, more: bool) -> Sent {
+        self.gathered = 0;
         let mut flags = SendFlags::NOSIGNAL;
         flags.set(SendFlags::DONTWAIT, !wait);
         flags.set(SendFlags::MORE, more);

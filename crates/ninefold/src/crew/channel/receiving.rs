@@ -26,7 +26,7 @@ pub(super) struct Receiving {
     /// Requests that followed each other quickly.
     quick: u32,
     /// Frames cut since the last receive.
-    cut: u32,
+    cut: usize,
     /// Receives since replies were last sent.
     gathered: u32,
 }
@@ -102,6 +102,7 @@ impl Channel {
                 Cut::Broken => return Next::Close,
                 Cut::Partial => {
                     note(&self.frames_left, false);
+                    receiving.rx.reuse(&mut worker.frame);
                     match self.receive(receiving) {
                         Received::Some { .. } => {}
                         Received::Nothing => return Next::Nothing,
@@ -175,6 +176,7 @@ impl Channel {
             receiving.gathered = 0;
             receiving.rx.receive(self.socket.as_fd(), wait)
         });
+        self.batch.store(receiving.cut, Ordering::Relaxed);
         receiving.cut = 0;
         self.receiving.store(false, Ordering::Release);
         self.note_progress();

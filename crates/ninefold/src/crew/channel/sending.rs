@@ -14,6 +14,12 @@ use crate::locked;
 use crate::session::{FAILURE_MAX, Outlet, Ticket};
 use crate::sys::Pipe;
 
+/// Fewer replies are not sent by themselves where there are more to come: to wake the client costs as much as some short
+/// requests.
+const GATHERED_MIN: usize = 8;
+/// More do not wait for each other.
+const GATHERED_MAX: usize = 32;
+
 impl Channel {
     pub(super) fn finish_failed(&self, ticket: Ticket) {
         let mut frame = [0; FAILURE_MAX];
@@ -33,7 +39,7 @@ impl Channel {
     }
 
     fn finish_with(&self, ticket: Ticket, reply: &[u8], data: Option<&mut Pipe>) {
-        let more = self.frames_left.load(Ordering::SeqCst) || self.gathers();
+        let most = self.gathered_max();
         let mut tx = locked(&self.tx);
         let retired = self.session.retire(ticket);
         let mut sent = Sent::Fine;
@@ -41,17 +47,29 @@ impl Channel {
             let (socket, wait) = (self.socket.as_fd(), self.may_block());
             sent = match data {
                 Some(data) => tx.push_piped(socket, reply, data, wait),
-                None => tx.push(socket, reply, wait, more),
+                None => tx.push(socket, reply, wait, most),
             };
         }
         for tag in retired.flushed {
             let mut frame = [0; ninefold_wire::HEADER_LEN];
             if let Ok(len) = (Reply::Flush {}).encode(tag, &mut frame) {
                 sent =
-                    sent.max(tx.push(self.socket.as_fd(), &frame[..len], self.may_block(), more));
+                    sent.max(tx.push(self.socket.as_fd(), &frame[..len], self.may_block(), most));
             }
         }
         self.after_send(tx, sent);
+    }
+
+    /// How many replies are sent together, at most: half of what the client sends at a time, for it goes on with
+    /// these while the others are served. If it had to wait for all of them, it and the server would do nothing
+    /// but wait for each other.
+    fn gathered_max(&self) -> usize {
+        if self.frames_left.load(Ordering::SeqCst) || self.gathers() {
+            let half = self.batch.load(Ordering::Relaxed) / 2;
+            half.clamp(GATHERED_MIN, GATHERED_MAX)
+        } else {
+            1
+        }
     }
 
     /// Whether replies wait until it has been seen whether more requests have come.
