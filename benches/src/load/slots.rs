@@ -101,7 +101,7 @@ impl Maker {
             Work::Rename => self.rename(slot, connection, fid, tag)?,
             Work::MakeDir => self.make_dir(slot, fid, tag)?,
             Work::SymbolicLink => self.symbolic_link(slot, fid, tag)?,
-            Work::XattrSet => xattr_set(slot, fid)?,
+            Work::XattrSet => xattr_set(slot, connection, fid)?,
             Work::XattrGet => xattr_get(slot, connection, fid)?,
             Work::ReadOnwards | Work::WriteOnwards => self.bulk(slot, tag, work)?,
             Work::ReadAnywhere => read_anywhere(slot, tag)?,
@@ -249,8 +249,16 @@ fn open_read(slot: Slot, fid: u32) -> Result<Slot> {
         .then(&Request::Clunk { fid })
 }
 
-fn xattr_set(slot: Slot, fid: u32) -> Result<Slot> {
-    slot.then(&walk_to(fid, &[tree::SMALL])?)?
+/// On a clone of the file's fid, as Linux does it.
+fn xattr_set(slot: Slot, connection: &mut Connection, file: u32) -> Result<Slot> {
+    connection.walk(file, &[tree::SMALL])?;
+    let fid = file + 1;
+    let clone = Request::Walk {
+        fid: file,
+        newfid: fid,
+        steps: connection::steps(&[])?,
+    };
+    slot.then(&clone)?
         .then(&Request::Xattrcreate {
             fid,
             name: tree::XATTR.as_bytes(),
