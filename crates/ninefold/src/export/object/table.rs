@@ -140,17 +140,14 @@ impl Objects {
         id: FileId,
     ) -> Option<Arc<Object>> {
         let (_, mount) = self.mount.as_ref()?;
-        let object = self.find(id)?;
         let (handle, its_mount) = FileHandle::of_entry(dir, name)?;
+        let known = locked(self.shard(id));
+        let Known(object) = known.get(&id)?;
         if its_mount != *mount || !object.has_handle(&handle) {
             return None;
         }
-        let known = locked(self.shard(id));
-        let is_known = (known.get(&id)).is_some_and(|Known(known)| Arc::ptr_eq(known, &object));
-        is_known.then(|| {
-            object.nodes.fetch_add(1, Ordering::Relaxed);
-            object
-        })
+        object.nodes.fetch_add(1, Ordering::Relaxed);
+        Some(Arc::clone(object))
     }
 
     /// Where an object was moved to, from its last node: a place is the beginning of a chain, which
