@@ -265,7 +265,9 @@ impl Channel {
         }
         let several = self.several.load(Ordering::Relaxed);
         if several && !slow {
-            worker.stopwatch.start();
+            worker
+                .stopwatch
+                .start(self.threads.load(Ordering::Relaxed) > 1);
         } else {
             worker.stopwatch.end_row();
         }

@@ -9,7 +9,7 @@
 //! A request may also last long because there is much to compute, or because others have the
 //! processor. Colleagues are of use only with much of the one and make the other worse, and so it says
 //! little if the thread has waited for nothing: less still if it was the only one of late, because the host
-//! of a virtual machine takes processors away without a trace.
+//! of a virtual machine takes processors away without a trace. Nor does it say much where colleagues are there already.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
@@ -62,7 +62,8 @@ impl Pace {
         }
         let data = Duration::from_nanos(row.bytes as u64 / BYTES_PER_NANOSECOND);
         let more = data + SHORT * row.requests.saturating_sub(1);
-        if lasted <= LONG + more {
+        let short = if row.crowded { STUCK } else { LONG };
+        if lasted <= short + more {
             return false;
         }
         let is_long = match asked() {
@@ -95,6 +96,8 @@ struct Row {
     requests: u32,
     /// In them and their replies.
     bytes: usize,
+    /// Others served the same connection meanwhile: what is waited for then is mostly each other.
+    crowded: bool,
 }
 
 /// Times the requests that one thread serves.
@@ -124,13 +127,14 @@ impl Stopwatch {
         }
     }
 
-    /// A request begins.
-    pub(super) fn start(&mut self) {
+    /// A request begins, where there are others or not.
+    pub(super) fn start(&mut self, crowded: bool) {
         if self.begun.is_none() {
             self.switches.get_or_insert_with(Switches::of_this_thread);
             self.row = Row::default();
             self.begun = Some(Instant::now());
         }
+        self.row.crowded |= crowded;
     }
 
     /// One has ended, with so many bytes in it and its reply; if there are `more`, the next one begins at
@@ -168,7 +172,11 @@ mod tests {
     use super::*;
 
     fn row(requests: u32, bytes: usize) -> Row {
-        Row { requests, bytes }
+        Row {
+            requests,
+            bytes,
+            crowded: false,
+        }
     }
 
     fn note(pace: &Pace, lasted: Duration, bytes: usize) {
@@ -235,6 +243,19 @@ mod tests {
     }
 
     #[test]
+    fn who_waits_for_colleagues_needs_no_further_one() {
+        let pace = Pace::default();
+        let crowded = Row {
+            crowded: true,
+            ..row(1, 200)
+        };
+        pace.note(Duration::from_micros(500), crowded, || Spent::Waiting);
+        assert!(!pace.is_slow());
+        pace.note(Duration::from_millis(5), crowded, || Spent::Waiting);
+        assert!(pace.is_slow());
+    }
+
+    #[test]
     fn a_long_one_is_seen_among_short_ones() {
         let pace = Pace::default();
         pace.note(Duration::from_micros(40), row(8, 1600), || Spent::Waiting);
@@ -246,7 +267,7 @@ mod tests {
     /// Serves as many requests as a row may have.
     fn serve_short_ones(pace: &Pace, stopwatch: &mut Stopwatch) {
         for _ in 0..4 * ROW_MAX {
-            stopwatch.start();
+            stopwatch.start(false);
             stopwatch.stop(pace, 200, true);
         }
     }
@@ -271,9 +292,9 @@ mod tests {
         serve_short_ones(&pace, &mut stopwatch);
         // Two at a time, of which the second is long.
         stopwatch.reset();
-        stopwatch.start();
+        stopwatch.start(false);
         stopwatch.stop(&pace, 200, true);
-        stopwatch.start();
+        stopwatch.start(false);
         std::thread::sleep(Duration::from_millis(5));
         stopwatch.stop(&pace, 200, false);
         assert!(pace.is_slow());
@@ -282,7 +303,7 @@ mod tests {
     #[test]
     fn who_has_waited_does() {
         let (pace, mut stopwatch) = (Pace::default(), Stopwatch::default());
-        stopwatch.start();
+        stopwatch.start(false);
         std::thread::sleep(Duration::from_millis(5));
         stopwatch.stop(&pace, 200, false);
         assert!(pace.is_slow());

@@ -259,7 +259,8 @@ impl Lane {
         }
         let untold = self.untold.load(Ordering::SeqCst);
         if more && !slow {
-            worker.stopwatch.start();
+            let crowded = self.threads.load(Ordering::Relaxed) > 1;
+            worker.stopwatch.start(crowded);
         } else {
             worker.stopwatch.end_row();
         }
