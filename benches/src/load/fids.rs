@@ -4,7 +4,6 @@ use std::thread;
 use std::time::Duration;
 use std::time::Instant;
 
-use anyhow::Context;
 use anyhow::Result;
 use anyhow::ensure;
 
@@ -22,7 +21,7 @@ use crate::figures;
 use crate::process;
 use crate::tree;
 
-/// How many walks make a rate.
+/// How many walks make a rate, at most.
 const SAMPLE: u32 = 10_000;
 /// How many such rates are taken while there are few fids, and while there are very many. Their median is told, for each
 /// is taken in a tenth of a second, and something else may run just then.
@@ -35,10 +34,13 @@ const QUIET: Duration = Duration::from_millis(10);
 
 /// Walks to files, and keeps the fids.
 pub struct Fids {
-    /// All but the last one are for the rates while there are few fids.
-    sessions: Vec<Session>,
+    session: Session,
     count: u32,
+    /// How many walks make a rate.
+    sample: u32,
     pid: u32,
+    /// The server's memory before there were any, KiB.
+    memory: u64,
     extras: Vec<(&'static str, f64)>,
 }
 
@@ -85,15 +87,29 @@ impl Session {
 }
 
 impl Fids {
-    /// For `count` fids on one connection.
+    /// For `count` fids on one connection. The rates while there are few are taken here, on connections of their own:
+    /// they are no part of what the row is about.
     pub fn new(target: &Target<'_>, count: u32) -> Result<Self> {
-        let sessions = (0..SAMPLES).map(|_| Session::new(target));
-        Ok(Self {
-            sessions: sessions.collect::<Result<_>>()?,
+        let pid = target.server.pid();
+        let mut fids = Self {
+            session: Session::new(target)?,
             count,
-            pid: target.server.pid(),
+            sample: SAMPLE.min(count / 4),
+            pid,
+            memory: process::memory_kib(pid)?,
             extras: Vec::new(),
-        })
+        };
+        let rates = (0..SAMPLES).map(|_| {
+            let mut session = Session::new(target)?;
+            let rate = session.walk(pid, fids.sample, &mut Outcome::default());
+            drop(session);
+            fids.settle()?;
+            rate
+        });
+        let first = figures::median(rates.collect::<Result<_>>()?);
+        fids.extras
+            .extend(first.map(|first| (figures::FIRST_WALKS, first)));
+        Ok(fids)
     }
 
     /// Waits until the server has cleared away what a connection left.
@@ -114,22 +130,11 @@ impl Fids {
 }
 
 impl Load for Fids {
-    /// What is told of the whole is about the last connection.
     fn run(&mut self, _until: Until) -> Result<Outcome> {
-        let sample = SAMPLE.min(self.count / 4);
-        let memory = process::memory_kib(self.pid)?;
-        let mut first = Vec::new();
-        while self.sessions.len() > 1 {
-            let mut session = self.sessions.swap_remove(0);
-            first.push(session.walk(self.pid, sample, &mut Outcome::default())?);
-            drop(session);
-            self.settle()?;
-        }
-        let mut session = self.sessions.pop().context("it runs only once")?;
         let mut outcome = Outcome::default();
         let mut rates = Vec::new();
         while outcome.operations < self.count.into() {
-            rates.push(session.walk(self.pid, sample, &mut outcome)?);
+            rates.push(self.session.walk(self.pid, self.sample, &mut outcome)?);
             let (made, elapsed) = (outcome.operations, outcome.elapsed);
             ensure!(
                 elapsed < LIMIT,
@@ -137,15 +142,12 @@ impl Load for Fids {
                 elapsed.as_secs()
             );
         }
-        first.push(rates[0]);
-        let last = rates.split_off(rates.len().saturating_sub(SAMPLES));
-        let grown = process::memory_kib(self.pid)?.saturating_sub(memory);
+        let last = figures::median(rates.split_off(rates.len().saturating_sub(SAMPLES)));
+        self.extras
+            .extend(last.map(|last| (figures::LAST_WALKS, last)));
+        let grown = process::memory_kib(self.pid)?.saturating_sub(self.memory);
         let bytes = (grown << 10) as f64 / outcome.operations as f64;
-        self.extras = vec![(figures::FID_BYTES, bytes)];
-        for (key, rates) in [(figures::FIRST_WALKS, first), (figures::LAST_WALKS, last)] {
-            self.extras
-                .extend(figures::median(rates).map(|rate| (key, rate)));
-        }
+        self.extras.push((figures::FID_BYTES, bytes));
         Ok(outcome)
     }
 
