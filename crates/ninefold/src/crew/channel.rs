@@ -265,9 +265,8 @@ impl Channel {
         }
         let several = self.several.load(Ordering::Relaxed);
         if several && !slow {
-            worker
-                .stopwatch
-                .start(self.threads.load(Ordering::Relaxed) > 1);
+            let crowded = self.threads.load(Ordering::Relaxed) > 1;
+            worker.stopwatch.start(crowded);
         } else {
             worker.stopwatch.end_row();
         }

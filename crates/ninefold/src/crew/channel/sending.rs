@@ -16,9 +16,9 @@ use crate::sys::Pipe;
 
 /// Fewer replies are not sent by themselves where there are more to come: to wake the client costs as much as some short
 /// requests.
-const GATHERED_MIN: usize = 8;
+const REPLIES_MIN: usize = 8;
 /// More do not wait for each other.
-const GATHERED_MAX: usize = 32;
+const REPLIES_MAX: usize = 32;
 
 impl Channel {
     pub(super) fn finish_failed(&self, ticket: Ticket) {
@@ -66,7 +66,7 @@ impl Channel {
     fn gathered_max(&self) -> usize {
         if self.frames_left.load(Ordering::SeqCst) || self.gathers() {
             let half = self.batch.load(Ordering::Relaxed) / 2;
-            half.clamp(GATHERED_MIN, GATHERED_MAX)
+            half.clamp(REPLIES_MIN, REPLIES_MAX)
         } else {
             1
         }
