@@ -185,7 +185,7 @@ fn reply<'a>(request: &Request<'a>) -> Reply<'a> {
         Request::Attach { .. } => Reply::Attach { qid },
         Request::Walk { steps, .. } => {
             let mut qids = Qids::default();
-            for _ in steps.as_slice() {
+            for _ in steps.iter() {
                 // A Twalk has no more names than an Rwalk has room for.
                 let _fits = qids.push(qid);
             }

@@ -1,7 +1,9 @@
 //! File names as a type: what cannot name a directory entry fails to decode.
 
-use crate::WALK_MAX;
+use core::{fmt, iter};
+
 use crate::codec::{Cursor, DecodeError, Field, Full, Writer};
+use crate::{Dialect, WALK_MAX};
 
 /// Longest name of a directory entry, bytes (`NAME_MAX`).
 pub const NAME_MAX: usize = 255;
@@ -85,6 +87,15 @@ impl<'a> Step<'a> {
         }
     }
 
+    /// The same for what has been read before.
+    fn checked(bytes: &'a [u8]) -> Self {
+        match bytes {
+            b"." => Self::Stay,
+            b".." => Self::Up,
+            name => Self::Down(Name(name)),
+        }
+    }
+
     /// The component as it stands on the wire.
     #[must_use]
     pub fn bytes(self) -> &'a [u8] {
@@ -97,61 +108,91 @@ impl<'a> Step<'a> {
 }
 
 /// The elements of a Twalk, at most 16.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Steps<'a> {
-    steps: [Step<'a>; WALK_MAX],
-    len: usize,
+#[derive(Clone, Copy)]
+pub struct Steps<'a>(Kept<'a>);
+
+/// Where the elements are. They are read one by one: most Twalks have one, and room for 16 would be
+/// moved with every message.
+#[derive(Clone, Copy)]
+enum Kept<'a> {
+    /// So many in a frame, and each has been looked at.
+    Frame(u16, &'a [u8]),
+    Given(&'a [Step<'a>]),
 }
 
 impl<'a> Steps<'a> {
     /// No step: the Twalk that clones a fid.
-    pub const NONE: Self = Self {
-        steps: [Step::Stay; WALK_MAX],
-        len: 0,
-    };
+    pub const NONE: Self = Self(Kept::Given(&[]));
 
     /// Takes up to 16 steps; more are refused.
     #[must_use]
-    pub fn of(steps: &[Step<'a>]) -> Option<Self> {
-        let mut all = Self::NONE;
-        all.steps.get_mut(..steps.len())?.copy_from_slice(steps);
-        all.len = steps.len();
-        Some(all)
+    pub fn of(steps: &'a [Step<'a>]) -> Option<Self> {
+        (steps.len() <= WALK_MAX).then_some(Self(Kept::Given(steps)))
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        match self.0 {
+            Kept::Frame(count, _) => count.into(),
+            Kept::Given(steps) => steps.len(),
+        }
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
     }
 
     /// The steps in order.
-    #[must_use]
-    pub fn as_slice(&self) -> &[Step<'a>] {
-        &self.steps[..self.len]
+    pub fn iter(&self) -> impl Iterator<Item = Step<'a>> + use<'a> {
+        let (mut frame, given) = match self.0 {
+            Kept::Frame(_, bytes) => (Cursor::new(bytes, Dialect::Linux), [].iter()),
+            Kept::Given(steps) => (Cursor::new(&[], Dialect::Linux), steps.iter()),
+        };
+        let framed = iter::from_fn(move || Field::take(&mut frame).ok().map(Step::checked));
+        framed.chain(given.copied())
+    }
+}
+
+impl PartialEq for Steps<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        self.iter().eq(other.iter())
+    }
+}
+
+impl Eq for Steps<'_> {}
+
+impl fmt::Debug for Steps<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.iter()).finish()
     }
 }
 
 impl<'a> Field<'a> for Steps<'a> {
     fn take(from: &mut Cursor<'a>) -> Result<Self, DecodeError> {
         let count = u16::take(from)?;
-        let len = usize::from(count);
-        let mut all = Self { len, ..Self::NONE };
-        let steps = all
-            .steps
-            .get_mut(..len)
-            .ok_or(DecodeError::TooManyNames(count))?;
+        if usize::from(count) > WALK_MAX {
+            return Err(DecodeError::TooManyNames(count));
+        }
         // A wrong name is reported only when the frame is sound: a cut frame is the worse fault.
-        let mut wrong = None;
-        for step in steps {
-            match Step::new(Field::take(from)?) {
-                Ok(good) => *step = good,
-                Err(error) => wrong = wrong.or(Some(error)),
+        let (all, mut wrong) = (from.rest(), None);
+        for _ in 0..count {
+            if let Err(error) = Step::new(Field::take(from)?) {
+                wrong = wrong.or(Some(error));
             }
         }
         match wrong {
-            None => Ok(all),
+            None => Ok(Self(Kept::Frame(
+                count,
+                &all[..all.len() - from.remaining()],
+            ))),
             Some(error) => Err(DecodeError::Name(error)),
         }
     }
     fn put(&self, to: &mut Writer<'_>) -> Result<(), Full> {
-        u16::try_from(self.len).map_err(|_| Full)?.put(to)?;
-        self.as_slice()
-            .iter()
-            .try_for_each(|step| step.bytes().put(to))
+        u16::try_from(self.len()).map_err(|_| Full)?.put(to)?;
+        self.iter().try_for_each(|step| step.bytes().put(to))
     }
 }

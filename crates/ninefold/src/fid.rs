@@ -1,6 +1,7 @@
 //! The fids of one session: what a client's numbers mean.
 
 use std::collections::hash_map::Entry;
+use std::mem;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -8,15 +9,14 @@ use ahash::HashMap;
 use ninefold_wire::NOFID;
 use rustix::io::Errno;
 
-use crate::export::{Cursor, Node, OpenFile};
+use crate::export::{Cursor, Holder, Node, OpenFile};
 use crate::locked;
 use crate::sys::Result;
 
 /// Most fids of one session; EMFILE beyond.
 const FIDS_MAX: usize = 1 << 20;
 
-/// What a fid means. It never changes: an open puts another one in its place, so that requests
-/// under way keep what they began with.
+/// What a fid means. It never changes under a request that uses it: an open puts another one in its place then.
 pub(crate) struct Fid {
     /// The object.
     pub(crate) node: Arc<Node>,
@@ -188,12 +188,37 @@ impl Fid {
     }
 }
 
+impl Fid {
+    /// What it holds may be asked to do without descriptors.
+    fn offer(&self) {
+        self.node.offer_way();
+        match &self.state {
+            State::File(file) => file.offer(),
+            // Who reads it at this moment offers it the next time.
+            State::Dir(listing) => {
+                if let Ok(listing) = listing.try_lock() {
+                    listing.cursor.offer();
+                }
+            }
+            State::Path | State::XattrRead(_) | State::XattrWrite(_) => {}
+        }
+    }
+}
+
 /// All fids of a session.
 pub(crate) struct FidTable {
     fids: Mutex<HashMap<u32, Arc<Fid>>>,
     xattrs: Arc<AtomicUsize>,
     /// Most of `xattrs`.
     xattrs_max: usize,
+}
+
+impl Holder for FidTable {
+    fn offer_all(&self) {
+        for fid in locked(&self.fids).values() {
+            fid.offer();
+        }
+    }
 }
 
 impl FidTable {
@@ -228,19 +253,24 @@ impl FidTable {
         Ok(found)
     }
 
+    /// What `fid` means, when it stands for an object, and that `newfid` can be another fid's number.
+    ///
+    /// # Errors
+    /// As [`FidTable::object`] and [`FidTable::check_free`].
+    pub(crate) fn object_for(&self, fid: u32, newfid: u32) -> Result<Arc<Fid>> {
+        let fids = locked(&self.fids);
+        let found = fids.get(&fid).ok_or(Errno::BADF)?;
+        found.check_object()?;
+        check_free(&fids, newfid)?;
+        Ok(Arc::clone(found))
+    }
+
     /// Checks that a new fid can have this number.
     ///
     /// # Errors
     /// EBADF for NOFID, EINVAL when it is in use.
     pub(crate) fn check_free(&self, fid: u32) -> Result<()> {
-        if fid == NOFID {
-            return Err(Errno::BADF);
-        }
-        if locked(&self.fids).contains_key(&fid) {
-            Err(Errno::INVAL)
-        } else {
-            Ok(())
-        }
+        check_free(&locked(&self.fids), fid)
     }
 
     /// Adds a fid.
@@ -268,15 +298,21 @@ impl FidTable {
     ///
     /// # Errors
     /// EBADF when another request was quicker.
-    pub(crate) fn replace(&self, fid: u32, known: &Arc<Fid>, means: Fid) -> Result<()> {
+    pub(crate) fn replace(&self, fid: u32, known: Arc<Fid>, means: Fid) -> Result<()> {
         let mut fids = locked(&self.fids);
-        match fids.get_mut(&fid) {
-            Some(current) if Arc::ptr_eq(current, known) => {
-                *current = Arc::new(means);
-                Ok(())
-            }
-            _ => Err(Errno::BADF),
-        }
+        let current = fids.get_mut(&fid);
+        let current = current.filter(|current| Arc::ptr_eq(current, &known));
+        let current = current.ok_or(Errno::BADF)?;
+        drop(known);
+        // Requests under way keep what they began with. Mostly there are none.
+        let before = match Arc::get_mut(current) {
+            Some(unused) => Ok(mem::replace(unused, means)),
+            None => Err(mem::replace(current, Arc::new(means))),
+        };
+        // What is given up can take long: not with the lock held.
+        drop(fids);
+        drop(before);
+        Ok(())
     }
 
     /// Forgets a fid. What it held is given up when the last request that uses it is done.
@@ -290,7 +326,7 @@ impl FidTable {
     /// Forgets all and hands them out: closing a file can take long and can wake other sessions,
     /// so that it is not done here, where others wait.
     pub(crate) fn take(&self) -> Vec<Arc<Fid>> {
-        let gone = std::mem::take(&mut *locked(&self.fids));
+        let gone = mem::take(&mut *locked(&self.fids));
         gone.into_values().collect()
     }
 
@@ -305,6 +341,14 @@ impl FidTable {
         } else {
             Err(Errno::NOSPC)
         }
+    }
+}
+
+fn check_free(fids: &HashMap<u32, Arc<Fid>>, fid: u32) -> Result<()> {
+    match fid {
+        NOFID => Err(Errno::BADF),
+        _ if fids.contains_key(&fid) => Err(Errno::INVAL),
+        _ => Ok(()),
     }
 }
 

@@ -71,7 +71,7 @@ pub fn manners(tag: u16, request: &Request<'_>) -> Vec<u8> {
         Request::Attach { .. } => frame(tag, &Reply::Attach { qid: dir }),
         Request::Walk { steps, .. } => {
             let mut qids = Qids::default();
-            assert!(steps.as_slice().iter().all(|_| qids.push(dir)));
+            assert!(steps.iter().all(|_| qids.push(dir)));
             frame(tag, &Reply::Walk { qids })
         }
         Request::Lopen { .. } => frame(

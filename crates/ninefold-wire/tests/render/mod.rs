@@ -161,11 +161,7 @@ fn wqids(qids: &Qids) -> Value {
 }
 
 fn wnames(steps: &Steps<'_>) -> Value {
-    steps
-        .as_slice()
-        .iter()
-        .map(|step| text(step.bytes()))
-        .collect()
+    steps.iter().map(|step| text(step.bytes())).collect()
 }
 
 fn lock(range: &LockRange<'_>) -> Value {

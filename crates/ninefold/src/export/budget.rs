@@ -3,6 +3,9 @@
 //! A client may know far more objects than a process may have descriptors. What is held for one is
 //! therefore given back when others need it, oldest first and not lately used, and found again
 //! later: see [`Parkable`]. Nothing here knows what is held.
+//!
+//! Who can do without one says so when it begins to hold it, but only while descriptors are scarce:
+//! most are closed long before anybody needs them. When they become scarce, all holders are asked once.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -25,6 +28,9 @@ const MIN: usize = 12;
 
 /// Fewest that are gone for which it is worth looking.
 const GONE_MIN: usize = 64;
+
+/// Most descriptors that are held before they are scarce.
+const SCARCE_MIN_MAX: usize = 4096;
 
 /// How often a request tries again when others are quicker.
 const ATTEMPTS: usize = 8;
@@ -52,6 +58,12 @@ pub(super) enum Parked {
 pub(super) trait Parkable: Send + Sync {
     /// Gives the descriptor back if what it is of can be found again.
     fn park(self: Arc<Self>) -> Parked;
+}
+
+/// What holds many, and is asked when descriptors become scarce.
+pub(crate) trait Holder: Send + Sync {
+    /// Offers all that is held and can do without: [`Keeper::offer`].
+    fn offer_all(&self);
 }
 
 /// What may be asked to give its descriptor back.
@@ -82,6 +94,8 @@ impl Offer {
 pub struct Budget {
     max: usize,
     held: AtomicUsize,
+    /// So many are held that it must be known who can do without.
+    scarce: AtomicBool,
     /// Whether anything was ever given back.
     given_back: AtomicBool,
     keepers: Mutex<Vec<Weak<Keeper>>>,
@@ -100,6 +114,7 @@ impl Budget {
         Arc::new(Self {
             max: max.max(MIN),
             held: AtomicUsize::new(0),
+            scarce: AtomicBool::new(false),
             given_back: AtomicBool::new(false),
             keepers: Mutex::default(),
         })
@@ -129,6 +144,30 @@ impl Budget {
         self.held.load(Ordering::Relaxed)
     }
 
+    /// They are scarce above this: early enough that none has to be given back yet, and before asking all
+    /// holders takes long.
+    fn scarce_min(&self) -> usize {
+        (self.max / 2).min(SCARCE_MIN_MAX)
+    }
+
+    /// Has all that can do without a descriptor offered, from now on and from before.
+    fn become_scarce(&self) {
+        if self.scarce.swap(true, Ordering::SeqCst) {
+            return;
+        }
+        for keeper in self.keepers() {
+            if let Some(holder) = keeper.holder.get().and_then(Weak::upgrade) {
+                holder.offer_all();
+            }
+        }
+    }
+
+    fn keepers(&self) -> Vec<Arc<Keeper>> {
+        let mut known = locked(&self.keepers);
+        known.retain(|keeper| keeper.strong_count() > 0);
+        known.iter().filter_map(Weak::upgrade).collect()
+    }
+
     /// Whether so many are held that some may soon be given back.
     pub(super) fn is_short(&self) -> bool {
         self.held() > self.max / 2
@@ -141,11 +180,7 @@ impl Budget {
 
     /// Has those who hold the most give some back. False when nobody can.
     fn make_room(&self) -> bool {
-        let mut keepers: Vec<_> = {
-            let mut known = locked(&self.keepers);
-            known.retain(|keeper| keeper.strong_count() > 0);
-            known.iter().filter_map(Weak::upgrade).collect()
-        };
+        let mut keepers = self.keepers();
         keepers.sort_by_cached_key(|keeper| std::cmp::Reverse(keeper.held()));
         keepers.iter().any(|keeper| keeper.park(self.batch()) > 0)
     }
@@ -179,6 +214,8 @@ impl Idle {
 pub struct Keeper {
     budget: Arc<Budget>,
     held: AtomicUsize,
+    /// What holds them.
+    holder: OnceLock<Weak<dyn Holder>>,
     idle: Mutex<Idle>,
 }
 
@@ -187,14 +224,26 @@ impl Keeper {
         let keeper = Arc::new(Self {
             budget: Arc::clone(budget),
             held: AtomicUsize::new(0),
+            holder: OnceLock::new(),
             idle: Mutex::default(),
         });
         locked(&budget.keepers).push(Arc::downgrade(&keeper));
         keeper
     }
 
+    /// Says what holds the client's descriptors: once, before it holds any.
+    pub(crate) fn held_by(&self, holder: Weak<dyn Holder>) {
+        // A second one would be a mistake, which costs no more than what it holds.
+        let _ = self.holder.set(holder);
+    }
+
     fn held(&self) -> usize {
         self.held.load(Ordering::Relaxed)
+    }
+
+    /// Whether who begins to hold a descriptor is to be offered.
+    pub(super) fn wants_offers(&self) -> bool {
+        self.budget.scarce.load(Ordering::Relaxed)
     }
 
     /// How many descriptors all clients together may hold.
@@ -308,8 +357,12 @@ pub(super) struct Permit(Arc<Keeper>);
 
 impl Permit {
     fn new(keeper: &Arc<Keeper>) -> Self {
-        keeper.budget.held.fetch_add(1, Ordering::Relaxed);
+        let budget = &keeper.budget;
+        let before = budget.held.fetch_add(1, Ordering::Relaxed);
         keeper.held.fetch_add(1, Ordering::Relaxed);
+        if before >= budget.scarce_min() && !budget.scarce.load(Ordering::Relaxed) {
+            budget.become_scarce();
+        }
         Self(Arc::clone(keeper))
     }
 }
@@ -317,7 +370,12 @@ impl Permit {
 impl Drop for Permit {
     fn drop(&mut self) {
         self.0.held.fetch_sub(1, Ordering::Relaxed);
-        self.0.budget.held.fetch_sub(1, Ordering::Relaxed);
+        let budget = &self.0.budget;
+        let before = budget.held.fetch_sub(1, Ordering::Relaxed);
+        // Not at the same number as above: it would go to and fro there.
+        if before <= budget.scarce_min() / 2 && budget.scarce.load(Ordering::Relaxed) {
+            budget.scarce.store(false, Ordering::SeqCst);
+        }
     }
 }
 

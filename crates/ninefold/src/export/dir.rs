@@ -40,6 +40,11 @@ pub struct Entry<'a> {
 }
 
 impl Cursor {
+    /// The open directory may be asked to do without a descriptor.
+    pub(crate) fn offer(&self) {
+        self.opened.offer();
+    }
+
     fn node(&self) -> &Arc<Node> {
         self.opened.node()
     }

@@ -10,7 +10,7 @@ use rustix::io::Errno;
 use super::budget::Descriptor;
 use super::opened::Opened;
 use super::{Export, LockHold, Node, Writer};
-use crate::sys::{self, Result, Source, Target, interruptible};
+use crate::sys::{self, Result, Source, Stat, Target, interruptible};
 
 /// What an open file is good for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -131,6 +131,11 @@ impl OpenFile {
         self.opened.fd().map(|(fd, _)| fd)
     }
 
+    /// It may be asked to do without a descriptor.
+    pub(crate) fn offer(&self) {
+        self.opened.offer();
+    }
+
     /// What it was opened for.
     #[must_use]
     pub fn access(&self) -> Access {
@@ -232,11 +237,16 @@ pub(super) fn sync(fd: BorrowedFd<'_>, data_only: bool) -> Result<()> {
 }
 
 impl Export {
-    /// Opens a regular file.
+    /// Opens a regular file. Gives its attributes, too, as the client is to see them.
     ///
     /// # Errors
-    /// EISDIR, ELOOP and ENXIO for what is not one; EROFS; else the errno of the host.
-    pub fn open_file(self: &Arc<Self>, node: &Arc<Node>, mode: OpenMode) -> Result<OpenFile> {
+    /// EISDIR, ELOOP and ENXIO for what is not one; EROFS; else the errno of the host, and those of
+    /// [`Export::stat`].
+    pub fn open_file(
+        self: &Arc<Self>,
+        node: &Arc<Node>,
+        mode: OpenMode,
+    ) -> Result<(OpenFile, Stat)> {
         self.check_regular(node)?;
         if mode.changes() {
             self.writer()?;
@@ -247,7 +257,8 @@ impl Export {
             Err(Errno::PERM) if mode.noatime => open(mode.flags() - OFlags::NOATIME)?,
             opened => opened?,
         };
-        Ok(OpenFile::new(self, node, fd, mode))
+        let stat = self.stat_held(node, object.as_fd())?;
+        Ok((OpenFile::new(self, node, fd, mode), stat))
     }
 
     /// Only a file that is regular here and for the client has content that can be had.

@@ -25,6 +25,7 @@ mod walk;
 mod writer;
 mod xattr;
 
+pub(crate) use budget::Holder;
 pub use budget::{Budget, Keeper};
 pub use dir::{Cursor, Entry};
 pub use enforce::{Enforce, Squash, Squashed};
@@ -200,7 +201,12 @@ impl Export {
     /// # Errors
     /// EOVERFLOW when the client has no id for the owner or the group, else the errno of the host.
     pub fn stat(&self, node: &Arc<Node>) -> Result<Stat> {
-        let mut stat = sys::stat(node.fd()?.as_fd())?;
+        self.stat_held(node, node.fd()?.as_fd())
+    }
+
+    /// The same for what is held by `fd`.
+    fn stat_held(&self, node: &Arc<Node>, fd: BorrowedFd<'_>) -> Result<Stat> {
+        let mut stat = sys::stat(fd)?;
         self.ownership.complete(self, node, &mut stat)?;
         self.show_owner(&mut stat)?;
         Ok(stat)

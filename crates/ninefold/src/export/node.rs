@@ -64,46 +64,43 @@ impl Node {
         stat: &Stat,
         place: Option<Place>,
     ) -> Arc<Self> {
-        Self::of(tree.objects.enter(fd, stat), tree, place)
+        Self::of(tree.objects.enter(fd, stat), Arc::clone(tree), place)
     }
 
     /// A node of an object that is held by `fd` and was found at `place` just now.
     pub(super) fn of_held(
         object: &Arc<Object>,
-        fd: Arc<Descriptor>,
+        fd: &Arc<Descriptor>,
         stat: &Stat,
         place: Place,
     ) -> Arc<Self> {
         let tree = Arc::clone(&place.parent.tree);
-        Self::of(
-            tree.objects.enter_held(object, fd, stat),
-            &tree,
-            Some(place),
-        )
+        let object = tree.objects.enter_held(object, fd, stat);
+        Self::of(object, tree, Some(place))
     }
 
     /// A node for a file just made, which borrows the descriptor of the open file.
     pub(super) fn of_made(fd: Arc<Descriptor>, stat: &Stat, place: Place) -> Arc<Self> {
         let tree = Arc::clone(&place.parent.tree);
-        Self::of(tree.objects.enter_made(fd, stat), &tree, Some(place))
+        Self::of(tree.objects.enter_made(fd, stat), tree, Some(place))
     }
 
     /// A node of an object that may have given its descriptor back, and was found at `place` just now.
     pub(super) fn of_known(object: Arc<Object>, place: Place) -> Arc<Self> {
         let tree = Arc::clone(&place.parent.tree);
-        Self::unoffered(object, &tree, Some(place))
+        Self::unoffered(object, tree, Some(place))
     }
 
-    fn of(object: Arc<Object>, tree: &Arc<Tree>, place: Option<Place>) -> Arc<Self> {
+    fn of(object: Arc<Object>, tree: Arc<Tree>, place: Option<Place>) -> Arc<Self> {
         let node = Self::unoffered(object, tree, place);
         node.offer();
         node
     }
 
-    fn unoffered(object: Arc<Object>, tree: &Arc<Tree>, place: Option<Place>) -> Arc<Self> {
+    fn unoffered(object: Arc<Object>, tree: Arc<Tree>, place: Option<Place>) -> Arc<Self> {
         Arc::new(Self {
             object,
-            tree: Arc::clone(tree),
+            tree,
             place,
             metadata: Mutex::default(),
         })
@@ -112,7 +109,7 @@ impl Node {
     /// The root of a tree, whose descriptor is never given back.
     pub(super) fn root(tree: &Arc<Tree>, fd: OwnedFd, stat: &Stat) -> Arc<Self> {
         let fd = Descriptor::of_house(fd, &tree.keeper);
-        Self::unoffered(tree.objects.enter(fd, stat), tree, None)
+        Self::unoffered(tree.objects.enter(fd, stat), Arc::clone(tree), None)
     }
 
     /// The root for another client.
@@ -125,14 +122,32 @@ impl Node {
 
     /// The root for a client that has it already.
     pub(super) fn root_in(&self, tree: &Arc<Tree>) -> Arc<Self> {
-        Self::unoffered(tree.objects.enter_again(&self.object), tree, None)
+        Self::unoffered(
+            tree.objects.enter_again(&self.object),
+            Arc::clone(tree),
+            None,
+        )
     }
 
-    /// From now on this node may be asked to do without a descriptor.
-    fn offer(self: &Arc<Self>) {
-        if self.object.begins_offer() {
+    /// From now on this node may be asked to do without a descriptor, if anybody is. False when it might
+    /// be before.
+    fn offer(self: &Arc<Self>) -> bool {
+        let begins = self.tree.keeper.wants_offers() && self.object.begins_offer();
+        if begins {
             let holds = Arc::downgrade(self);
             self.tree.keeper.offer(Offer::OfLiving(holds));
+        }
+        begins
+    }
+
+    /// The same for this node and those on the way to it.
+    pub(crate) fn offer_way(self: &Arc<Self>) {
+        let mut node = self;
+        while node.offer() {
+            match &node.place {
+                Some(place) => node = &place.parent,
+                None => return,
+            }
         }
     }
 
@@ -161,6 +176,11 @@ impl Node {
     /// Who pays for descriptors.
     pub(super) fn keeper(&self) -> &Arc<Keeper> {
         &self.tree.keeper
+    }
+
+    /// The client goes: closes the directories that it walked to a moment ago.
+    pub(crate) fn close_recent(&self) {
+        self.tree.recent.clear();
     }
 
     pub(super) fn tree(&self) -> &Arc<Tree> {
@@ -311,6 +331,15 @@ impl Node {
         WayBack::by_name(fd, stat)
     }
 
+    /// The object stays, but perhaps not the node that was offered.
+    fn offer_others(&self) {
+        if !self.tree.keeper.wants_offers() {
+            self.object.ends_offer();
+        } else if let Some(orphan) = Orphan::of(&self.object, &self.tree.objects) {
+            self.tree.keeper.offer(Offer::OfAny(orphan));
+        }
+    }
+
     /// Forgets the places that go with this node. Adds the parents that nobody else has.
     fn leave_parents(&mut self, alone: &mut Vec<Self>) {
         let moved = self.tree.objects.take_moved(&self.object);
@@ -358,9 +387,7 @@ impl Drop for Node {
         }
         let objects = &self.tree.objects;
         if objects.leave(&self.object) {
-            if let Some(orphan) = Orphan::of(&self.object, objects) {
-                self.tree.keeper.offer(Offer::OfAny(orphan));
-            }
+            self.offer_others();
         }
     }
 }

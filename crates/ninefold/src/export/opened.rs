@@ -56,7 +56,11 @@ impl Opened {
         opened
     }
 
-    fn offer(self: &Arc<Self>) {
+    /// From now on it may be asked to do without a descriptor, if anybody is.
+    pub(super) fn offer(self: &Arc<Self>) {
+        if !self.node.keeper().wants_offers() {
+            return;
+        }
         if !self.offered.load(Ordering::Relaxed) && !self.offered.swap(true, Ordering::Relaxed) {
             let holds = Arc::downgrade(self);
             self.node.keeper().offer(Offer::OfLiving(holds));

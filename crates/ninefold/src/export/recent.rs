@@ -4,8 +4,9 @@
 //! Nothing here says that a directory is still where it was: whoever finds one has the host compare.
 //! Files are not kept, because what is removed is to give its space back. A directory that this
 //! client removes or renames is closed with it; of one that others remove, the inode stays until the
-//! client walks to its name or the watch comes, which is two periods at most.
+//! client walks to its name or the watch comes, which is two periods at most. The same goes for those above it.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, Instant};
 
@@ -31,6 +32,8 @@ const BUDGET_PART: usize = 8;
 /// at once, and what was old before is closed.
 pub(super) struct Recent {
     known: Mutex<Known>,
+    /// Whether there may be any. Said with the lock held.
+    has_any: AtomicBool,
     hasher: RandomState,
     /// Most of each age.
     max: usize,
@@ -54,8 +57,9 @@ struct Entry {
     parent: FileId,
     name: Box<[u8]>,
     object: Arc<Object>,
-    /// The node with which it was passed last, for as long as something below it is known.
-    passed: Weak<Node>,
+    /// The node with which it was passed last. It has the tree, and the tree has this: which is why nothing
+    /// stays here for good.
+    passed: Option<Arc<Node>>,
 }
 
 /// A directory that was somewhere a moment ago.
@@ -88,10 +92,22 @@ impl Entry {
         self.parent == parent && *self.name == *name.bytes()
     }
 
+    /// Whether what is below it may be known by way of it.
+    fn is_on_a_way(&self) -> bool {
+        let here = u32::from(self.passed.is_some());
+        let has_more = self
+            .passed
+            .as_ref()
+            .is_some_and(|node| Arc::strong_count(node) > 1);
+        has_more || self.object.nodes() > here
+    }
+
     /// What is known for who walks there, or passes it.
     fn found(&self, passed: bool) -> Found {
-        let node = passed.then(|| self.passed.upgrade()).flatten();
-        node.map_or_else(|| Found::Open(Arc::clone(&self.object)), Found::Passed)
+        match &self.passed {
+            Some(node) if passed => Found::Passed(Arc::clone(node)),
+            _ => Found::Open(Arc::clone(&self.object)),
+        }
     }
 }
 
@@ -101,6 +117,14 @@ impl Known {
         let too_old = (self.young.len() >= max).then(|| self.grow_old());
         self.young.insert(key, entry);
         too_old
+    }
+
+    /// Returns what is to be closed.
+    fn take_all(&mut self) -> [Entries; 2] {
+        [
+            std::mem::take(&mut self.young),
+            std::mem::take(&mut self.old),
+        ]
     }
 
     /// Returns what is to be closed.
@@ -118,9 +142,14 @@ impl Recent {
     pub(super) fn new(descriptors: usize) -> Self {
         Self {
             known: Mutex::default(),
+            has_any: AtomicBool::new(false),
             hasher: RandomState::new(),
             max: (descriptors / BUDGET_PART).clamp(1, DIRS_MAX),
         }
+    }
+
+    fn has_any(&self) -> bool {
+        self.has_any.load(Ordering::Acquire)
     }
 
     fn key(&self, parent: FileId, name: Name<'_>) -> u64 {
@@ -133,6 +162,9 @@ impl Recent {
         parent: &Arc<Node>,
         (name, passed): (Name<'_>, bool),
     ) -> Option<(Found, Arc<Descriptor>)> {
+        if !self.has_any() {
+            return None;
+        }
         let key = self.key(parent.id(), name);
         let mut known = locked(&self.known);
         let (entry, too_old) = match known.young.get(&key) {
@@ -158,21 +190,38 @@ impl Recent {
     /// Has others who pass the directory use this node, too.
     pub(super) fn pass(&self, parent: FileId, name: Name<'_>, node: &Arc<Node>) {
         let key = self.key(parent, name);
-        if let Some(entry) = locked(&self.known).young.get_mut(&key) {
-            if entry.is_at(parent, name) {
-                entry.passed = Arc::downgrade(node);
-            }
-        }
+        let mut known = locked(&self.known);
+        let entry = known.young.get_mut(&key);
+        let entry = entry.filter(|entry| entry.is_at(parent, name));
+        let before = entry.and_then(|entry| entry.passed.replace(Arc::clone(node)));
+        // The end of a node can take long: not with the lock held.
+        drop(known);
+        drop(before);
     }
 
-    /// Closes a directory that is not at `name` any more, unless others hold it.
+    /// Closes a directory that is not at `name` any more, unless others hold it: if what is below it does, that
+    /// with all else.
     pub(super) fn forget(&self, parent: FileId, name: Name<'_>) {
+        if !self.has_any() {
+            return;
+        }
         let key = self.key(parent, name);
         let mut known = locked(&self.known);
-        let lost = (known.young.remove(&key), known.old.remove(&key));
+        let lost = [known.young.remove(&key), known.old.remove(&key)];
+        let is_on_a_way = lost.iter().flatten().any(Entry::is_on_a_way);
+        let others = is_on_a_way.then(|| known.take_all());
         // Closing can take long: not with the lock held.
         drop(known);
-        drop(lost);
+        drop((lost, others));
+    }
+
+    /// Closes all, because the client goes.
+    pub(super) fn clear(&self) {
+        let mut known = locked(&self.known);
+        let all = known.take_all();
+        self.has_any.store(false, Ordering::Release);
+        drop(known);
+        drop(all);
     }
 
     /// Ends a period. False when nothing is left.
@@ -180,6 +229,7 @@ impl Recent {
         let mut known = locked(&self.known);
         let too_old = known.grow_old();
         known.listed = !known.is_empty();
+        self.has_any.store(known.listed, Ordering::Release);
         let listed = known.listed;
         drop(known);
         drop(too_old);
@@ -191,9 +241,9 @@ impl Parkable for Recent {
     fn park(self: Arc<Self>) -> Parked {
         let mut known = locked(&self.known);
         known.offered = false;
-        let all = (std::mem::take(&mut known.young), known.grow_old());
+        let all = known.take_all();
         drop(known);
-        if all.0.is_empty() && all.1.is_empty() {
+        if all.iter().all(Entries::is_empty) {
             Parked::Never
         } else {
             Parked::Yes
@@ -248,11 +298,12 @@ impl Recents {
             parent,
             name: name.bytes().into(),
             object: Arc::clone(object),
-            passed: Weak::new(),
+            passed: None,
         };
         let key = recent.key(parent, name);
         let mut known = locked(&recent.known);
         let too_old = known.insert(key, entry, recent.max);
+        recent.has_any.store(true, Ordering::Release);
         let is_offered = std::mem::replace(&mut known.offered, true);
         let is_listed = std::mem::replace(&mut known.listed, true);
         drop(known);

@@ -159,11 +159,11 @@ impl Export {
             }
             Found::Open(object) => object,
         };
-        let held = passed.then(|| Arc::clone(&fd));
-        let node = Node::of_held(&object, fd, &stat, Place::new(dir, name));
+        let node = Node::of_held(&object, &fd, &stat, Place::new(dir, name));
         if passed {
             recent.pass(dir.id(), name, &node);
         }
+        let held = passed.then_some(fd);
         Some(Child { node, stat, held })
     }
 

@@ -98,7 +98,7 @@ pub(super) fn renameat(
 ) -> Result<Answer> {
     let olddir = directory(call, olddirfid)?;
     // QEMU's servers take NOFID for "the same directory".
-    let newdir = if newdirfid == NOFID {
+    let newdir = if newdirfid == NOFID || newdirfid == olddirfid {
         Arc::clone(&olddir)
     } else {
         directory(call, newdirfid)?

@@ -37,19 +37,21 @@ pub(super) fn lopen(call: &mut Call<'_>, fid: u32, wire: u32) -> Result<Answer> 
     let path = call.fids.object(fid)?;
     path.check_unopened()?;
     let mode = open_mode(wire);
-    let state = if path.node.is_dir() {
+    let (state, stat) = if path.node.is_dir() {
         if mode.access.writes() || mode.truncate {
             return Err(Errno::ISDIR);
         }
-        State::dir(call.export.open_dir(&path.node)?)
+        let dir = call.export.open_dir(&path.node)?;
+        (State::dir(dir), call.export.stat(&path.node)?)
     } else if wire & flags::open::DIRECTORY != 0 {
         return Err(Errno::NOTDIR);
     } else {
-        State::file(call.export.open_file(&path.node, mode)?)
+        let (file, stat) = call.export.open_file(&path.node, mode)?;
+        (State::file(file), stat)
     };
-    let qid = call.qid(&call.export.stat(&path.node)?)?;
+    let qid = call.qid(&stat)?;
     let opened = Fid::new(Arc::clone(&path.node), path.uid, state);
-    call.fids.replace(fid, &path, opened)?;
+    call.fids.replace(fid, path, opened)?;
     let iounit = call.iounit();
     call.out.reply(&Reply::Lopen { qid, iounit })
 }
@@ -69,7 +71,7 @@ pub(super) fn lcreate(
         return Err(Errno::NOTDIR);
     }
     let (opened, qid) = create_or_open(call, &dir, name, wire, mode, gid)?;
-    call.fids.replace(fid, &dir, opened)?;
+    call.fids.replace(fid, dir, opened)?;
     let iounit = call.iounit();
     call.out.reply(&Reply::Lcreate { qid, iounit })
 }
@@ -99,9 +101,8 @@ fn create_or_open(
         }
         match export.child(&dir.node, name) {
             Ok((node, _)) => {
-                let file = export.open_file(&node, open)?;
-                let qid = call.qid(&export.stat(&node)?)?;
-                return Ok((Fid::new(node, dir.uid, State::file(file)), qid));
+                let (file, stat) = export.open_file(&node, open)?;
+                return Ok((Fid::new(node, dir.uid, State::file(file)), call.qid(&stat)?));
             }
             // Removed since: create it after all.
             Err(Errno::NOENT) => {}

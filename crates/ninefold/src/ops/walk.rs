@@ -39,18 +39,19 @@ pub(super) fn walk(
     newfid: u32,
     steps: &Steps<'_>,
 ) -> Result<Answer> {
-    let from = call.fids.object(fid)?;
-    if newfid == fid {
+    let from = if newfid == fid {
+        let from = call.fids.object(fid)?;
         from.check_unopened()?;
+        from
     } else {
-        call.fids.check_free(newfid)?;
-    }
+        call.fids.object_for(fid, newfid)?
+    };
     let mut qids = Qids::default();
     let mut walk = call.export.walk(from.node.share()?);
-    let mut steps = steps.as_slice().iter().peekable();
+    let mut steps = steps.iter().peekable();
     while let Some(step) = steps.next() {
         let passed = steps.peek().is_some();
-        let stepped = walk.step(*step, passed);
+        let stepped = walk.step(step, passed);
         match stepped.and_then(|stat| call.qid(&stat)) {
             Ok(qid) => {
                 // A Twalk of more than 16 steps does not decode.
@@ -62,7 +63,7 @@ pub(super) fn walk(
     }
     let found = Fid::path(walk.into_node(), from.uid);
     if newfid == fid {
-        call.fids.replace(fid, &from, found)?;
+        call.fids.replace(fid, from, found)?;
     } else {
         call.fids.insert(newfid, found)?;
     }

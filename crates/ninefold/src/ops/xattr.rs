@@ -34,8 +34,7 @@ fn measured(scratch: &mut Vec<u8>, read: impl Fn(&mut [u8]) -> Result<usize>) ->
 
 /// Reads a value, or with an empty name the list of names, and keeps it for newfid.
 pub(super) fn walk(call: &mut Call<'_>, fid: u32, newfid: u32, name: &[u8]) -> Result<Answer> {
-    let from = call.fids.object(fid)?;
-    call.fids.check_free(newfid)?;
+    let from = call.fids.object_for(fid, newfid)?;
     let permit = call.fids.xattr_permit()?;
     let (node, open) = (&from.node, from.open_file());
     let len = measured(call.scratch, |room| {
@@ -81,7 +80,7 @@ pub(super) fn create(
     };
     let state = State::XattrWrite(Box::new(write));
     let write = Fid::new(Arc::clone(&path.node), path.uid, state);
-    call.fids.replace(fid, &path, write)?;
+    call.fids.replace(fid, path, write)?;
     call.out.reply(&Reply::Xattrcreate {})
 }
 

@@ -17,8 +17,8 @@ pub(crate) use ticket::Wait;
 pub use ticket::{Admission, Retired, Ticket};
 
 use std::collections::HashSet;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 
 use ninefold_wire::{Dialect, Reply, Request};
 use rustix::io::Errno;
@@ -87,7 +87,7 @@ pub struct Session {
     export: Arc<Export>,
     msize_max: u32,
     agreed: Agreed,
-    fids: FidTable,
+    fids: Arc<FidTable>,
     keeper: Arc<Keeper>,
     tickets: Tickets,
 }
@@ -97,12 +97,15 @@ impl Session {
     #[must_use]
     pub fn new(export: Arc<Export>, options: SessionOptions) -> Self {
         static IDS: AtomicU64 = AtomicU64::new(0);
+        let (fids, keeper) = (Arc::new(FidTable::new(export.max_xattr())), export.keeper());
+        let holder: Weak<FidTable> = Arc::downgrade(&fids);
+        keeper.held_by(holder);
         Self {
             id: IDS.fetch_add(1, Ordering::Relaxed),
             msize_max: options.msize_max.max(MSIZE_MIN),
             agreed: Agreed::default(),
-            fids: FidTable::new(export.max_xattr()),
-            keeper: export.keeper(),
+            fids,
+            keeper,
             export,
             tickets: Tickets::default(),
         }
@@ -124,6 +127,7 @@ impl Session {
 
     /// A request that had to wait for others and may now be served.
     #[must_use]
+    #[inline]
     pub fn take_ready(&self) -> Option<(Ticket, Vec<u8>)> {
         self.tickets.take_ready()
     }
@@ -276,6 +280,7 @@ impl Session {
         for fid in self.fids.take() {
             // Nobody is left to hear that it failed.
             let _ = ops::end(&self.export, &fid);
+            fid.node.close_recent();
         }
     }
 

@@ -251,13 +251,13 @@ pub fn walk(connection: &mut Connection, fid: u32, newfid: u32, names: &[&str]) 
     }
 }
 
-/// The request for a walk.
+/// The request for a walk. Its steps are kept for good: a request borrows them.
 pub fn walk_request<'a>(fid: u32, newfid: u32, names: &[&'a str]) -> Request<'a> {
     let steps: Vec<_> = names
         .iter()
         .map(|name| Step::new(name.as_bytes()).expect("a step"))
         .collect();
-    let steps = Steps::of(&steps).expect("at most 16 steps");
+    let steps = Steps::of(steps.leak()).expect("at most 16 steps");
     Request::Walk { fid, newfid, steps }
 }
 

@@ -12,6 +12,7 @@ use ninefold_wire::flags::open::{APPEND, TRUNC};
 use ninefold_wire::flags::{setattr, unlink};
 
 use crate::client::Client;
+use crate::recent::is_open;
 use crate::share::{Share, model};
 use crate::verbs::{RDONLY, RDWR};
 
@@ -77,6 +78,38 @@ fn ten_times_as_many_files_open() {
 }
 
 /// Each walk makes a node of its own, and all of them share what the object costs.
+/// While there are plenty nobody takes note of who could do without one. When they become few, that is asked, of
+/// the way to an object, too; and again when there were plenty meanwhile.
+#[test]
+fn what_was_held_in_times_of_plenty_is_given_back() {
+    let (share, budget) = share(|root| {
+        fs::create_dir_all(root.join("a/way")).expect("directories");
+        fs::write(root.join("a/way/named"), "named").expect("a file");
+        fs::write(root.join("open"), "open").expect("a file");
+        fs::create_dir(root.join("listed")).expect("a directory");
+    });
+    let all = ["a", "a/way", "a/way/named", "open", "listed"];
+    let mut client = share.client();
+    for round in 0..3 {
+        client.find(1, "a/way/named");
+        client.open(2, "open", RDONLY);
+        client.open(3, "listed", RDONLY);
+        for path in all {
+            assert!(is_open(&share.path(path)), "{path}, round {round}");
+        }
+        crowd(&mut client, &budget);
+        for path in all {
+            assert!(!is_open(&share.path(path)), "{path}, round {round}");
+        }
+        client.getattr(1, 0x7ff).expect("it is found again");
+        assert_eq!(client.read(2, 0, 9).expect("content"), b"open");
+        disperse(&mut client);
+        for fid in 1..4 {
+            client.clunk(fid).expect("a clunk");
+        }
+    }
+}
+
 #[test]
 fn many_walks_to_one_file_cost_as_much_as_one() {
     let (share, budget) = share(|_| {});

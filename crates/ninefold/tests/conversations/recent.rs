@@ -42,7 +42,7 @@ fn pass(client: &mut Client, path: &str) {
 
 /// Whether this process has the directory open that the host has at `path`, or had before it was
 /// removed.
-fn is_open(path: &Path) -> bool {
+pub fn is_open(path: &Path) -> bool {
     let gone = format!("{} (deleted)", path.display());
     let fds = fs::read_dir("/proc/self/fd").expect("descriptors");
     let targets = fds.filter_map(|fd| fs::read_link(fd.ok()?.path()).ok());
@@ -189,6 +189,21 @@ fn the_host_mounts_something_there() {
         client.find(2, "a/b");
         client.mkdir(2, "new", 0o755).expect("a directory");
     });
+}
+
+/// What was passed knows the tree, and the tree knows it: somebody has to end that.
+#[test]
+fn who_goes_leaves_no_directory_open() {
+    let share = share();
+    let mut client = share.client();
+    for _ in 0..3 {
+        pass(&mut client, "a/b/c/file");
+    }
+    assert!(is_open(&share.path("a/b")));
+    drop(client);
+    for dir in ["a", "a/b", "a/b/c"] {
+        assert!(!is_open(&share.path(dir)), "{dir}");
+    }
 }
 
 #[test]

@@ -152,13 +152,13 @@ impl Object {
 
     /// Holds a metadata file from now on, unless one is held. Returns the one that is.
     pub(in crate::export) fn hold_metadata(&self, file: &Arc<MetadataFile>) -> Arc<MetadataFile> {
-        let mut state = locked(&self.state);
-        let extra = state.extra.get_or_insert_default();
-        if let Some(Metadata::Held(known)) = &extra.metadata {
-            return Arc::clone(known);
-        }
-        extra.metadata = Some(Metadata::Held(Arc::clone(file)));
-        Arc::clone(file)
+        self.with_extra(|extra| {
+            if let Some(Metadata::Held(known)) = &extra.metadata {
+                return Arc::clone(known);
+            }
+            extra.metadata = Some(Metadata::Held(Arc::clone(file)));
+            Arc::clone(file)
+        })
     }
 
     /// Lets go of a metadata file that is not the object's any more, or of which nothing is left but a

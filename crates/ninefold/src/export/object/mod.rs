@@ -32,6 +32,10 @@ pub(super) struct Object {
     orphaned: AtomicBool,
     /// How many nodes are this object. Changed with the lock of its shard held.
     nodes: AtomicU32,
+    /// It may have `extra`. Said with the lock of `state` held.
+    has_extra: AtomicBool,
+    /// It may have the descriptor of an open file. Said with the lock of `state` held.
+    is_lent: AtomicBool,
     state: Mutex<State>,
 }
 
@@ -88,6 +92,8 @@ impl Object {
             offered: AtomicBool::new(false),
             orphaned: AtomicBool::new(false),
             nodes: AtomicU32::new(1),
+            has_extra: AtomicBool::new(false),
+            is_lent: AtomicBool::new(matches!(way, Way::Lent(_))),
             state: Mutex::new(State {
                 way,
                 generation: None,
@@ -102,6 +108,42 @@ impl Object {
 
     pub(super) fn file_type(&self) -> FileType {
         self.file_type
+    }
+
+    /// One more node. The caller holds the lock of its shard; returns how many there were.
+    fn add_node(&self) -> u32 {
+        let before = self.nodes.load(Ordering::Relaxed);
+        self.nodes.store(before + 1, Ordering::Relaxed);
+        before
+    }
+
+    /// One node less. The caller holds the lock of its shard; returns how many are left.
+    fn remove_node(&self) -> u32 {
+        let left = self.nodes.load(Ordering::Relaxed) - 1;
+        self.nodes.store(left, Ordering::Relaxed);
+        left
+    }
+
+    /// Its state, to add to what few objects have.
+    fn with_extra<T>(&self, change: impl FnOnce(&mut Extra) -> T) -> T {
+        let mut state = locked(&self.state);
+        self.has_extra.store(true, Ordering::Release);
+        change(state.extra.get_or_insert_default())
+    }
+
+    /// What few objects have, which it has no longer.
+    fn take_extra(&self) -> Option<Box<Extra>> {
+        if !self.has_extra.load(Ordering::Acquire) {
+            return None;
+        }
+        let mut state = locked(&self.state);
+        self.has_extra.store(false, Ordering::Release);
+        state.extra.take()
+    }
+
+    /// How many nodes it has.
+    pub(super) fn nodes(&self) -> u32 {
+        self.nodes.load(Ordering::Relaxed)
     }
 
     /// Whether it has more than one node.
@@ -137,6 +179,9 @@ impl Object {
 
     /// The descriptor of the open file that it is made with.
     pub(super) fn lent(&self) -> Option<Arc<Descriptor>> {
+        if !self.is_lent.load(Ordering::Acquire) {
+            return None;
+        }
         match &locked(&self.state).way {
             Way::Lent(fd) => Some(Arc::clone(fd)),
             _ => None,
@@ -150,10 +195,25 @@ impl Object {
             return Arc::clone(known);
         }
         let before = std::mem::replace(&mut state.way, Way::Held(Arc::clone(&fd)));
+        self.is_lent.store(false, Ordering::Release);
         drop(state);
         // Closing can take long: not with the lock held.
         drop(before);
         fd
+    }
+
+    /// Whether `fd`, which has this object's number, is this object. If so it is held from now on, unless
+    /// another is.
+    fn takes(&self, fd: &Arc<Descriptor>, stat: &Stat) -> bool {
+        // As nearly always: the number is in use as long as a descriptor is.
+        if matches!(locked(&self.state).way, Way::Held(_)) {
+            return true;
+        }
+        let is_still = self.is_still(fd.as_fd(), stat);
+        if is_still {
+            self.hold(Arc::clone(fd));
+        }
+        is_still
     }
 
     /// The same unless there is a descriptor, whatever it is for.
@@ -178,12 +238,15 @@ impl Object {
 
     /// Whether `fd`, which has this object's number, is this object: numbers are given again.
     fn is_still(&self, fd: BorrowedFd<'_>, stat: &Stat) -> bool {
-        let way = locked(&self.state).way.clone();
-        match way {
+        let known = match &locked(&self.state).way {
             // The number is in use as long as a descriptor is.
-            Way::Held(_) | Way::Lent(_) => true,
-            Way::Handle(known) => FileHandle::of(fd).is_some_and(|(handle, _)| handle == known),
-            Way::Name(known) => mark(fd, stat) == Some(known),
+            Way::Held(_) | Way::Lent(_) => return true,
+            Way::Handle(known) => Ok(known.clone()),
+            Way::Name(known) => Err(*known),
+        };
+        match known {
+            Ok(handle) => FileHandle::of(fd).is_some_and(|(its, _)| its == handle),
+            Err(known) => mark(fd, stat) == Some(known),
         }
     }
 
@@ -214,60 +277,55 @@ impl Object {
     }
 
     fn move_to(&self, place: Place) {
-        let mut state = locked(&self.state);
-        let extra = state.extra.get_or_insert_default();
-        let before = extra.moved.replace(place);
-        drop(state);
+        let before = self.with_extra(|extra| extra.moved.replace(place));
+        // Not with the lock held: it may be the end of other objects.
         drop(before);
     }
 
     /// A name that it has, should there be no other to find it by.
     pub(super) fn keep_place(&self, place: Place) {
-        let mut state = locked(&self.state);
-        let extra = state.extra.get_or_insert_default();
-        let unused = match extra.moved {
+        let unused = self.with_extra(|extra| match extra.moved {
             Some(_) => Some(place),
             None => extra.moved.replace(place),
-        };
-        drop(state);
+        });
         drop(unused);
     }
 
     /// Takes note that an open file is about to be closed for a time. False while the mode changes.
     pub(super) fn note_closing(&self, file: Weak<Opened>) -> bool {
-        let mut state = locked(&self.state);
-        let extra = state.extra.get_or_insert_default();
-        if extra.mode_changes > 0 {
-            return false;
-        }
-        extra.closed.retain(|file| file.strong_count() > 0);
-        extra.closed.push(file);
-        true
+        self.with_extra(|extra| {
+            if extra.mode_changes > 0 {
+                return false;
+            }
+            extra.closed.retain(|file| file.strong_count() > 0);
+            extra.closed.push(file);
+            true
+        })
     }
 
     /// No open file is closed for a time before [`Object::end_mode_change`]. Returns those that are.
     pub(super) fn begin_mode_change(&self) -> Vec<Weak<Opened>> {
-        let mut state = locked(&self.state);
-        let extra = state.extra.get_or_insert_default();
-        extra.mode_changes += 1;
-        extra.closed.clone()
+        self.with_extra(|extra| {
+            extra.mode_changes += 1;
+            extra.closed.clone()
+        })
     }
 
     /// The mode has changed, or not; `open` again are those that were closed before.
     pub(super) fn end_mode_change(&self, open: bool) {
-        let mut state = locked(&self.state);
-        let extra = state.extra.get_or_insert_default();
-        extra.mode_changes -= 1;
-        if open {
-            extra.closed.clear();
-        }
+        self.with_extra(|extra| {
+            extra.mode_changes -= 1;
+            if open {
+                extra.closed.clear();
+            }
+        });
     }
 
     /// The first node since the last one went. Called with the lock of its shard held.
     fn begin_again(&self) {
-        if self.nodes.fetch_add(1, Ordering::Relaxed) == 0 {
+        if self.add_node() == 0 {
             self.ends_offer();
-            locked(&self.state).extra = None;
+            drop(self.take_extra());
         }
     }
 
@@ -277,7 +335,7 @@ impl Object {
     }
 
     /// The node that was offered is gone.
-    fn ends_offer(&self) {
+    pub(super) fn ends_offer(&self) {
         self.offered.store(false, Ordering::Relaxed);
     }
 

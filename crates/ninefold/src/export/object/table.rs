@@ -76,12 +76,9 @@ impl Objects {
     pub(in crate::export) fn enter(&self, fd: Arc<Descriptor>, stat: &Stat) -> Arc<Object> {
         let mut known = locked(self.shard(stat.id));
         if let Some(Known(object)) = known.get(&stat.id) {
-            if object.is_still(fd.as_fd(), stat) {
-                let object = Arc::clone(object);
-                object.nodes.fetch_add(1, Ordering::Relaxed);
-                drop(known);
-                object.hold(fd);
-                return object;
+            if object.takes(&fd, stat) {
+                object.add_node();
+                return Arc::clone(object);
             }
         }
         let object = Object::new(stat, Way::Held(fd));
@@ -94,21 +91,18 @@ impl Objects {
     pub(in crate::export) fn enter_held(
         &self,
         object: &Arc<Object>,
-        fd: Arc<Descriptor>,
+        fd: &Arc<Descriptor>,
         stat: &Stat,
     ) -> Arc<Object> {
         let mut known = locked(self.shard(stat.id));
         match known.get(&stat.id) {
             Some(Known(found)) if Arc::ptr_eq(found, object) => {
-                found.nodes.fetch_add(1, Ordering::Relaxed);
+                found.add_node();
             }
             // Somebody else has opened it meanwhile.
-            Some(Known(found)) if found.is_still(fd.as_fd(), stat) => {
-                let found = Arc::clone(found);
-                found.nodes.fetch_add(1, Ordering::Relaxed);
-                drop(known);
-                found.hold(fd);
-                return found;
+            Some(Known(found)) if found.takes(fd, stat) => {
+                found.add_node();
+                return Arc::clone(found);
             }
             _ => {
                 object.begin_again();
@@ -128,7 +122,7 @@ impl Objects {
     /// One more node of an object that has one.
     pub(in crate::export) fn enter_again(&self, object: &Arc<Object>) -> Arc<Object> {
         let _known = locked(self.shard(object.id));
-        object.nodes.fetch_add(1, Ordering::Relaxed);
+        object.add_node();
         Arc::clone(object)
     }
 
@@ -146,13 +140,16 @@ impl Objects {
         if its_mount != *mount || !object.has_handle(&handle) {
             return None;
         }
-        object.nodes.fetch_add(1, Ordering::Relaxed);
+        object.add_node();
         Some(Arc::clone(object))
     }
 
     /// Where an object was moved to, from its last node: a place is the beginning of a chain, which
     /// the caller takes apart. Who finds the object again meanwhile knows a newer place.
     pub(in crate::export) fn take_moved(&self, object: &Arc<Object>) -> Option<Place> {
+        if !object.has_extra.load(Ordering::Acquire) {
+            return None;
+        }
         let _known = locked(self.shard(object.id));
         if object.nodes.load(Ordering::Relaxed) > 1 {
             return None;
@@ -163,7 +160,7 @@ impl Objects {
     /// A node of the object is gone. Whether there are others.
     pub(in crate::export) fn leave(&self, object: &Arc<Object>) -> bool {
         let mut known = locked(self.shard(object.id));
-        if object.nodes.fetch_sub(1, Ordering::Relaxed) > 1 {
+        if object.remove_node() > 0 {
             return true;
         }
         let gone = match known.get(&object.id) {
@@ -171,7 +168,7 @@ impl Objects {
             _ => None,
         };
         // The object itself may stay for a moment, what its nodes knew does not.
-        let extra = locked(&object.state).extra.take();
+        let extra = object.take_extra();
         drop(known);
         drop((gone, extra));
         false

@@ -68,12 +68,12 @@ pub(super) fn read_link(node: &Arc<Node>, target: &mut [u8]) -> Result<usize> {
 }
 
 pub(super) fn rename(from: At<'_>, to: At<'_>) -> Result<()> {
-    fs::renameat(
-        from.0.fd()?.as_fd(),
-        from.1.bytes(),
-        to.0.fd()?.as_fd(),
-        to.1.bytes(),
-    )
+    let old = from.0.fd()?;
+    if Arc::ptr_eq(from.0, to.0) {
+        fs::renameat(&*old, from.1.bytes(), &*old, to.1.bytes())
+    } else {
+        fs::renameat(&*old, from.1.bytes(), &*to.0.fd()?, to.1.bytes())
+    }
 }
 
 pub(super) fn unlink((dir, name): At<'_>, directory: bool) -> Result<()> {

@@ -59,7 +59,7 @@ pub(in crate::ops) fn create(
         extension: extension.unwrap_or_default(),
     };
     let (made, qid) = make(call, writer, &dir, perm & !PERMISSIONS & !TEMPORARY, &new)?;
-    call.fids.replace(fid, &dir, made)?;
+    call.fids.replace(fid, dir, made)?;
     let iounit = call.iounit();
     call.out.reply(&Reply::Create { qid, iounit })
 }

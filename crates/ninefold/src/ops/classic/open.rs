@@ -52,11 +52,12 @@ pub(in crate::ops) fn open(call: &mut Call<'_>, fid: u32, byte: u8) -> Result<An
     let byte = ModeByte::new(byte);
     let mode = byte.open_mode();
     let changes = mode.changes() || byte.removes();
-    let state = if path.node.is_dir() {
+    let (state, stat) = if path.node.is_dir() {
         if changes {
             return Err(Errno::ISDIR);
         }
-        State::dir(call.export.open_dir(&path.node)?)
+        let dir = call.export.open_dir(&path.node)?;
+        (State::dir(dir), call.export.stat(&path.node)?)
     } else {
         if changes {
             call.export.writer()?;
@@ -64,12 +65,13 @@ pub(in crate::ops) fn open(call: &mut Call<'_>, fid: u32, byte: u8) -> Result<An
         if byte.executes() && call.export.stat(&path.node)?.mode & 0o111 == 0 {
             return Err(Errno::ACCESS);
         }
-        State::file(call.export.open_file(&path.node, mode)?)
+        let (file, stat) = call.export.open_file(&path.node, mode)?;
+        (State::file(file), stat)
     };
-    let qid = call.qid(&call.export.stat(&path.node)?)?;
+    let qid = call.qid(&stat)?;
     let mut opened = Fid::new(Arc::clone(&path.node), path.uid, state);
     opened.remove_on_clunk = byte.removes();
-    call.fids.replace(fid, &path, opened)?;
+    call.fids.replace(fid, path, opened)?;
     let iounit = call.iounit();
     call.out.reply(&Reply::Open { qid, iounit })
 }

@@ -78,7 +78,7 @@ fn sync(call: &Call<'_>, fid: &Fid) -> Result<()> {
         State::Dir(listing) => locked(listing).cursor.sync(false),
         _ => match fid.node.file_type() {
             FileType::RegularFile => {
-                let file = call.export.open_file(&fid.node, open_for(Access::Read))?;
+                let (file, _) = call.export.open_file(&fid.node, open_for(Access::Read))?;
                 file.sync(false)
             }
             FileType::Directory => call.export.open_dir(&fid.node)?.sync(false),
@@ -183,7 +183,7 @@ fn new_length(wire: u64, before: &Stat) -> Result<Option<u64>> {
 fn means(call: &Call<'_>, writer: Writer<'_>, fid: &Fid, change: &Change<'_>) -> Result<Means> {
     let writes = fid.open_file().is_some_and(|file| file.access().writes());
     let file = match change.length {
-        Some(_) if !writes => Some(call.export.open_file(&fid.node, open_for(Access::Write))?),
+        Some(_) if !writes => Some(call.export.open_file(&fid.node, open_for(Access::Write))?.0),
         _ => None,
     };
     let place = match change.name {

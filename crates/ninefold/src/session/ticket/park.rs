@@ -90,10 +90,17 @@ impl Table {
 }
 
 impl Tickets {
+    #[inline]
     pub(in crate::session) fn take_ready(&self) -> Option<(Ticket, Vec<u8>)> {
-        if !self.has_ready.load(Ordering::Acquire) {
-            return None;
+        if self.has_ready.load(Ordering::Acquire) {
+            self.take_first_ready()
+        } else {
+            None
         }
+    }
+
+    #[cold]
+    fn take_first_ready(&self) -> Option<(Ticket, Vec<u8>)> {
         let mut table = self.table();
         let ready = table.ready.pop_front();
         if let Some(ready) = &ready {
