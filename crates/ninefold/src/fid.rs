@@ -95,7 +95,6 @@ pub(crate) enum State {
 /// A value as it was when it was asked for.
 pub(crate) struct XattrRead {
     pub(crate) value: Box<[u8]>,
-    pub(crate) _permit: XattrPermit,
 }
 
 /// A value announced by Txattrcreate, set when the fid is clunked.
@@ -104,16 +103,6 @@ pub(crate) struct XattrWrite {
     pub(crate) size: usize,
     pub(crate) flags: u32,
     pub(crate) value: Mutex<Vec<u8>>,
-    pub(crate) _permit: XattrPermit,
-}
-
-/// One of the session's places for attribute values.
-pub(crate) struct XattrPermit(Arc<AtomicUsize>);
-
-impl Drop for XattrPermit {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
 }
 
 impl State {
@@ -181,10 +170,15 @@ impl Fid {
     /// # Errors
     /// EBADF when it holds an attribute.
     pub(crate) fn check_object(&self) -> Result<()> {
-        match self.state {
-            State::XattrRead(_) | State::XattrWrite(_) => Err(Errno::BADF),
-            State::Path | State::File(_) | State::Dir(_) => Ok(()),
+        if self.holds_xattr() {
+            Err(Errno::BADF)
+        } else {
+            Ok(())
         }
+    }
+
+    fn holds_xattr(&self) -> bool {
+        matches!(self.state, State::XattrRead(_) | State::XattrWrite(_))
     }
 }
 
@@ -208,7 +202,8 @@ impl Fid {
 /// All fids of a session.
 pub(crate) struct FidTable {
     fids: Mutex<HashMap<u32, Arc<Fid>>>,
-    xattrs: Arc<AtomicUsize>,
+    /// How many of them hold an attribute. Changed with the lock of `fids` held.
+    xattrs: AtomicUsize,
     /// Most of `xattrs`.
     xattrs_max: usize,
 }
@@ -230,7 +225,7 @@ impl FidTable {
         };
         Self {
             fids: Mutex::default(),
-            xattrs: Arc::default(),
+            xattrs: AtomicUsize::new(0),
             xattrs_max,
         }
     }
@@ -276,7 +271,8 @@ impl FidTable {
     /// Adds a fid.
     ///
     /// # Errors
-    /// As [`FidTable::check_free`]; EMFILE when the session has too many.
+    /// As [`FidTable::check_free`]; EMFILE when the session has too many, ENOSPC when too many hold an
+    /// attribute.
     pub(crate) fn insert(&self, fid: u32, means: Fid) -> Result<()> {
         if fid == NOFID {
             return Err(Errno::BADF);
@@ -288,6 +284,7 @@ impl FidTable {
         match fids.entry(fid) {
             Entry::Occupied(_) => Err(Errno::INVAL),
             Entry::Vacant(free) => {
+                self.count_xattr(false, means.holds_xattr())?;
                 free.insert(Arc::new(means));
                 Ok(())
             }
@@ -297,12 +294,13 @@ impl FidTable {
     /// Gives `fid` another meaning, if it still has the one that the caller knows.
     ///
     /// # Errors
-    /// EBADF when another request was quicker.
+    /// EBADF when another request was quicker, ENOSPC when too many hold an attribute.
     pub(crate) fn replace(&self, fid: u32, known: Arc<Fid>, means: Fid) -> Result<()> {
         let mut fids = locked(&self.fids);
         let current = fids.get_mut(&fid);
         let current = current.filter(|current| Arc::ptr_eq(current, &known));
         let current = current.ok_or(Errno::BADF)?;
+        self.count_xattr(known.holds_xattr(), means.holds_xattr())?;
         drop(known);
         // Requests under way keep what they began with. Mostly there are none.
         let before = match Arc::get_mut(current) {
@@ -320,27 +318,46 @@ impl FidTable {
     /// # Errors
     /// EBADF when it is unknown.
     pub(crate) fn remove(&self, fid: u32) -> Result<Arc<Fid>> {
-        locked(&self.fids).remove(&fid).ok_or(Errno::BADF)
+        let mut fids = locked(&self.fids);
+        let gone = fids.remove(&fid).ok_or(Errno::BADF)?;
+        self.count_xattr(gone.holds_xattr(), false)?;
+        Ok(gone)
     }
 
     /// Forgets all and hands them out: closing a file can take long and can wake other sessions,
     /// so that it is not done here, where others wait.
     pub(crate) fn take(&self) -> Vec<Arc<Fid>> {
-        let gone = mem::take(&mut *locked(&self.fids));
+        let mut fids = locked(&self.fids);
+        self.xattrs.store(0, Ordering::Relaxed);
+        let gone = mem::take(&mut *fids);
+        drop(fids);
         gone.into_values().collect()
     }
 
-    /// A place for an attribute's value.
+    /// Checks that one more fid can hold an attribute.
     ///
     /// # Errors
-    /// ENOSPC when the session holds too many.
-    pub(crate) fn xattr_permit(&self) -> Result<XattrPermit> {
-        let permit = XattrPermit(Arc::clone(&self.xattrs));
-        if self.xattrs.fetch_add(1, Ordering::Relaxed) < self.xattrs_max {
-            Ok(permit)
+    /// ENOSPC when too many do.
+    pub(crate) fn check_xattr_room(&self) -> Result<()> {
+        if self.xattrs.load(Ordering::Relaxed) < self.xattrs_max {
+            Ok(())
         } else {
             Err(Errno::NOSPC)
         }
+    }
+
+    /// A fid that held an attribute or not is about to hold one or not. The caller holds the lock of `fids`.
+    fn count_xattr(&self, held: bool, holds: bool) -> Result<()> {
+        let count = self.xattrs.load(Ordering::Relaxed);
+        match (held, holds) {
+            (false, true) => {
+                self.check_xattr_room()?;
+                self.xattrs.store(count + 1, Ordering::Relaxed);
+            }
+            (true, false) => self.xattrs.store(count - 1, Ordering::Relaxed),
+            _ => {}
+        }
+        Ok(())
     }
 }
 

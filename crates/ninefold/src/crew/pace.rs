@@ -139,10 +139,15 @@ impl Stopwatch {
 
     /// One has ended, with so many bytes in it and its reply; if there are `more`, the next one begins at
     /// this moment, unless [`Stopwatch::end_row`] says otherwise.
+    #[inline]
     pub(super) fn stop(&mut self, pace: &Pace, bytes: usize, more: bool) {
-        let Some(begun) = self.begun else {
-            return pace.count();
-        };
+        match self.begun {
+            Some(begun) => self.count(begun, pace, bytes, more),
+            None => pace.count(),
+        }
+    }
+
+    fn count(&mut self, begun: Instant, pace: &Pace, bytes: usize, more: bool) {
         self.row.requests += 1;
         self.row.bytes += bytes;
         if more && self.row.requests <= self.further {

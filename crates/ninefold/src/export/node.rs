@@ -198,19 +198,25 @@ impl Node {
     /// ESTALE when the object is gone, or, where there are no file handles, is not by the name
     /// that a client last gave it. ENFILE and EMFILE when there are no descriptors left.
     pub(crate) fn fd(self: &Arc<Self>) -> Result<Arc<Descriptor>> {
-        let fd = match self.object.look() {
-            Lost::No(fd) => fd,
-            Lost::Handle(handle) => {
-                let tree = &self.tree;
-                // Whoever had reached it may have it again.
-                let open = || tree.objects.open(&handle, OFlags::PATH);
-                self.object
-                    .hold(identity::as_server(|| tree.keeper.open(open))?)
-            }
-            Lost::Name => identity::as_server(|| self.find_by_names())?,
+        let fd = match self.object.use_held() {
+            Some(fd) => fd,
+            None => self.find_again()?,
         };
         self.offer();
         Ok(fd)
+    }
+
+    fn find_again(self: &Arc<Self>) -> Result<Arc<Descriptor>> {
+        let handle = match self.object.look() {
+            Lost::No(fd) => return Ok(fd),
+            Lost::Handle(handle) => handle,
+            Lost::Name => return identity::as_server(|| self.find_by_names()),
+        };
+        let tree = &self.tree;
+        // Whoever had reached it may have it again.
+        let open = || tree.objects.open(&handle, OFlags::PATH);
+        let fd = identity::as_server(|| tree.keeper.open(open))?;
+        Ok(self.object.hold(fd))
     }
 
     /// Where it was last known to be.

@@ -17,6 +17,9 @@ const VALUE_MAX: usize = 65536;
 /// Room for most values, bytes.
 const VALUE_SHORT: usize = 1024;
 
+/// Room that is set aside for a value which a client has only announced, bytes.
+const VALUE_TINY: usize = 64;
+
 /// Reads into `scratch`, with little room at first: the kernel fetches and wipes memory for all of it
 /// that is offered. Returns the length.
 fn measured(scratch: &mut Vec<u8>, read: impl Fn(&mut [u8]) -> Result<usize>) -> Result<usize> {
@@ -35,7 +38,7 @@ fn measured(scratch: &mut Vec<u8>, read: impl Fn(&mut [u8]) -> Result<usize>) ->
 /// Reads a value, or with an empty name the list of names, and keeps it for newfid.
 pub(super) fn walk(call: &mut Call<'_>, fid: u32, newfid: u32, name: &[u8]) -> Result<Answer> {
     let from = call.fids.object_for(fid, newfid)?;
-    let permit = call.fids.xattr_permit()?;
+    call.fids.check_xattr_room()?;
     let (node, open) = (&from.node, from.open_file());
     let len = measured(call.scratch, |room| {
         if name.is_empty() {
@@ -45,10 +48,7 @@ pub(super) fn walk(call: &mut Call<'_>, fid: u32, newfid: u32, name: &[u8]) -> R
         }
     })?;
     let value = call.scratch[..len].into();
-    let state = State::XattrRead(Box::new(XattrRead {
-        value,
-        _permit: permit,
-    }));
+    let state = State::XattrRead(Box::new(XattrRead { value }));
     call.fids
         .insert(newfid, Fid::new(Arc::clone(node), from.uid, state))?;
     call.out.reply(&Reply::Xattrwalk { size: len as u64 })
@@ -71,12 +71,13 @@ pub(super) fn create(
     call.export.writer()?;
     let path = call.fids.object(fid)?;
     path.check_unopened()?;
+    call.fids.check_xattr_room()?;
+    let size = usize::try_from(size).map_err(|_| Errno::TOOBIG)?;
     let write = XattrWrite {
         name: name.into(),
-        size: usize::try_from(size).map_err(|_| Errno::TOOBIG)?,
+        size,
         flags: wire,
-        value: Mutex::new(Vec::new()),
-        _permit: call.fids.xattr_permit()?,
+        value: Mutex::new(Vec::with_capacity(size.min(VALUE_TINY))),
     };
     let state = State::XattrWrite(Box::new(write));
     let write = Fid::new(Arc::clone(&path.node), path.uid, state);

@@ -121,6 +121,7 @@ impl Session {
 
     /// Registers a request, in the order of receiving.
     #[must_use]
+    #[inline]
     pub fn admit(&self, frame: &[u8]) -> Admission {
         self.tickets.admit(frame, |wait| self.cancel(wait))
     }
@@ -319,6 +320,7 @@ impl Session {
     /// Ends a request at the moment its reply is sent. The caller holds what keeps replies in
     /// order, so that no later Tflush can overtake this reply.
     #[must_use]
+    #[inline]
     pub fn retire(&self, ticket: Ticket) -> Retired {
         self.tickets.retire(ticket)
     }

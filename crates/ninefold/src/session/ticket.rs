@@ -310,10 +310,16 @@ impl Tickets {
         }
     }
 
+    #[inline]
     pub(super) fn retire(&self, ticket: Ticket) -> Retired {
         if self.alone.leave(ticket) {
-            return Retired::default();
+            Retired::default()
+        } else {
+            self.retire_among_others(ticket)
         }
+    }
+
+    fn retire_among_others(&self, ticket: Ticket) -> Retired {
         let mut table = self.table();
         let Some(entry) = table.remove_if(ticket.tag, |entry| entry.seq == ticket.seq) else {
             return Retired {

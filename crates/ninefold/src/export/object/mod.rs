@@ -151,6 +151,13 @@ impl Object {
         self.nodes.load(Ordering::Relaxed) > 1
     }
 
+    /// Its descriptor, if there is one, to be used now.
+    #[inline]
+    pub(super) fn use_held(&self) -> Option<Arc<Descriptor>> {
+        self.used.store(true, Ordering::Relaxed);
+        self.held()
+    }
+
     /// Its descriptor, or how to find it.
     pub(super) fn look(&self) -> Lost {
         self.used.store(true, Ordering::Relaxed);
@@ -170,6 +177,7 @@ impl Object {
     }
 
     /// Its descriptor, if there is one. No use of it.
+    #[inline]
     pub(super) fn held(&self) -> Option<Arc<Descriptor>> {
         match &locked(&self.state).way {
             Way::Held(fd) | Way::Lent(fd) => Some(Arc::clone(fd)),

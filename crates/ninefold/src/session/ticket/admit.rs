@@ -104,6 +104,7 @@ impl Table {
 }
 
 impl Tickets {
+    #[inline]
     pub(in crate::session) fn admit(
         &self,
         frame: &[u8],
@@ -118,6 +119,15 @@ impl Tickets {
                 return Admission::Run(ticket);
             }
         }
+        self.admit_among_others(header, frame, cancel)
+    }
+
+    fn admit_among_others(
+        &self,
+        header: Header,
+        frame: &[u8],
+        cancel: impl Fn(Wait) -> bool,
+    ) -> Admission {
         let mut table = self.table();
         if table.closed {
             return Admission::Violation;
