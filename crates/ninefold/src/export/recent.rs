@@ -24,7 +24,7 @@ use crate::sys::{FileId, Stat};
 const PERIOD: Duration = Duration::from_secs(1);
 /// Most directories that a client walked to since the last period began. As many from before are
 /// still open.
-const DIRS_MAX: usize = 64;
+const DIRS_MAX: usize = 128;
 /// The same as a part of all descriptors.
 const BUDGET_PART: usize = 8;
 
