@@ -39,10 +39,19 @@ impl<'a> Name<'a> {
             b"" => Err(NameError::Empty),
             b"." => Err(NameError::Dot),
             b".." => Err(NameError::DotDot),
-            _ if bytes.contains(&b'/') => Err(NameError::Slash),
-            _ if bytes.contains(&0) => Err(NameError::Nul),
+            // Nearly all names are short and have neither: one look at each byte says so.
+            _ if bytes.iter().any(|byte| matches!(byte, b'/' | 0)) => Err(Self::wrong_byte(bytes)),
             _ if bytes.len() > NAME_MAX => Err(NameError::TooLong),
             _ => Ok(Self(bytes)),
+        }
+    }
+
+    #[cold]
+    fn wrong_byte(bytes: &[u8]) -> NameError {
+        if bytes.contains(&b'/') {
+            NameError::Slash
+        } else {
+            NameError::Nul
         }
     }
 
