@@ -7,23 +7,17 @@ use super::super::attributes::Attributes;
 /// QEMU reads lines into 100 bytes, the last of which is a NUL.
 const PIECE_MAX: usize = 99;
 
-/// Where a value begins in its line: behind the word and one byte that nobody looks at.
-const WORDS: [(&[u8], usize); 4] = [
-    (b"virtfs.uid", 11),
-    (b"virtfs.gid", 11),
-    (b"virtfs.mode", 12),
-    (b"virtfs.rdev", 12),
-];
+const WORDS: [&str; 4] = ["virtfs.uid", "virtfs.gid", "virtfs.mode", "virtfs.rdev"];
 
 /// What a metadata file says. Whatever is not understood says nothing; the last one of a kind wins.
-pub(super) fn parse(text: &[u8]) -> Attributes {
+pub(super) fn parse(mut text: &[u8]) -> Attributes {
     let mut values = [None; 4];
-    for piece in pieces(text) {
-        for ((word, at), value) in WORDS.iter().zip(&mut values) {
-            if piece.starts_with(word) {
-                *value = Some(number(piece.get(*at..).unwrap_or_default()));
-            }
+    while !text.is_empty() {
+        let (piece, rest) = text.split_at(piece_len(text));
+        if let Some((which, said)) = value_of(piece) {
+            values[which] = Some(number(said));
         }
+        text = rest;
     }
     // A word of -1 means that nothing is known.
     let [uid, gid, mode, rdev] = values.map(|value| value.filter(|number| *number != u32::MAX));
@@ -35,15 +29,31 @@ pub(super) fn parse(text: &[u8]) -> Attributes {
     }
 }
 
-/// Lines; longer ones in pieces, each of which counts as a line. A NUL ends a line's content.
-fn pieces(text: &[u8]) -> impl Iterator<Item = &[u8]> {
-    let lines = text.split_inclusive(|byte| *byte == b'\n');
-    lines
-        .flat_map(|line| line.chunks(PIECE_MAX))
-        .map(|piece| piece.split(|byte| *byte == 0).next().unwrap_or_default())
+/// The length of the first line with its end; of a longer one that of a piece, each of which counts as a line.
+fn piece_len(text: &[u8]) -> usize {
+    let most = &text[..text.len().min(PIECE_MAX)];
+    let end = most.iter().position(|byte| *byte == b'\n');
+    end.map_or(most.len(), |at| at + 1)
 }
 
-/// C's atoi(3) on a machine whose long has 64 bits, and the low 32 bits of it.
+/// Which of [`WORDS`] a line begins with, and where its number stands: behind the word and one byte that nobody
+/// looks at, but that a NUL ends the line.
+fn value_of(piece: &[u8]) -> Option<(usize, &[u8])> {
+    let word = piece.strip_prefix(b"virtfs.")?;
+    let (which, behind) = match word {
+        [b'u', b'i', b'd', behind @ ..] => (0, behind),
+        [b'g', b'i', b'd', behind @ ..] => (1, behind),
+        [b'm', b'o', b'd', b'e', behind @ ..] => (2, behind),
+        [b'r', b'd', b'e', b'v', behind @ ..] => (3, behind),
+        _ => return None,
+    };
+    match behind {
+        [] | [0, ..] => Some((which, &[])),
+        [_, said @ ..] => Some((which, said)),
+    }
+}
+
+/// C's atoi(3) on a machine whose long has 64 bits, and the low 32 bits of it. A NUL is no digit, and ends it.
 fn number(text: &[u8]) -> u32 {
     let is_blank = |byte: &u8| matches!(byte, b' ' | b'\t'..=b'\r');
     let start = text.iter().position(|byte| !is_blank(byte));
@@ -68,9 +78,8 @@ pub(super) fn print(attributes: Attributes) -> String {
     let rdev = attributes.rdev.and_then(|rdev| u32::try_from(rdev).ok());
     let values = [attributes.uid, attributes.gid, attributes.mode, rdev];
     let mut text = String::new();
-    for ((word, _), value) in WORDS.iter().zip(values) {
+    for (word, value) in WORDS.iter().zip(values) {
         if let Some(value) = value {
-            let word = String::from_utf8_lossy(word);
             let signed = i32::from_le_bytes(value.to_le_bytes());
             // Writing to a string does not fail.
             let _ = writeln!(text, "{word}={signed}");
@@ -167,7 +176,29 @@ mod tests {
         vec(piece, 0..40).prop_map(|pieces| pieces.concat())
     }
 
+    /// As QEMU does it: each line, up to a NUL, is compared with each word.
+    fn line_by_line(text: &[u8]) -> Attributes {
+        let mut values = [None; 4];
+        let lines = text.split_inclusive(|byte| *byte == b'\n');
+        for piece in lines.flat_map(|line| line.chunks(PIECE_MAX)) {
+            let line = piece.split(|byte| *byte == 0).next().unwrap_or_default();
+            for (word, value) in WORDS.iter().zip(&mut values) {
+                if line.starts_with(word.as_bytes()) {
+                    let said = number(line.get(word.len() + 1..).unwrap_or_default());
+                    *value = Some(said).filter(|said| *said != u32::MAX);
+                }
+            }
+        }
+        let [uid, gid, mode, rdev] = values;
+        of(uid, gid, mode, rdev.map(u64::from))
+    }
+
     proptest! {
+        #[test]
+        fn it_is_read_as_qemu_reads_it(text in likely_text()) {
+            prop_assert_eq!(parse(&text), line_by_line(&text));
+        }
+
         #[test]
         fn what_was_read_is_written_and_read_the_same(text in likely_text()) {
             let read = parse(&text);
