@@ -162,6 +162,14 @@ impl Budget {
         }
     }
 
+    /// There are plenty again, at another number than above, so that it does not go to and fro there. Not where any was
+    /// ever given back: then far more may be known than is held, and to ask all of it again would take long.
+    fn become_plenty(&self) {
+        if !self.given_back.load(Ordering::Relaxed) {
+            self.scarce.store(false, Ordering::SeqCst);
+        }
+    }
+
     fn keepers(&self) -> Vec<Arc<Keeper>> {
         let mut known = locked(&self.keepers);
         known.retain(|keeper| keeper.strong_count() > 0);
@@ -372,9 +380,8 @@ impl Drop for Permit {
         self.0.held.fetch_sub(1, Ordering::Relaxed);
         let budget = &self.0.budget;
         let before = budget.held.fetch_sub(1, Ordering::Relaxed);
-        // Not at the same number as above: it would go to and fro there.
         if before <= budget.scarce_min() / 2 && budget.scarce.load(Ordering::Relaxed) {
-            budget.scarce.store(false, Ordering::SeqCst);
+            budget.become_plenty();
         }
     }
 }
