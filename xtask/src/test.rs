@@ -201,7 +201,11 @@ fn jobs() -> Vec<Job> {
             vec![Apps, Pjdfstest, Xattr, Ids, Me, Fsx],
         ),
         over_virtio(by_root(V6_12, Passthrough, vec![Apps, Reboots])),
-        by_nobody(V6_12, MappedFile, [&[Lifetime], &kept[..]].concat()),
+        over_virtio(by_nobody(
+            V6_12,
+            MappedFile,
+            [&[Lifetime], &kept[..]].concat(),
+        )),
         by_root(V6_1, MappedFile, vec![Interop]),
         by_root(V6_1, MappedXattr, vec![Interop]),
         by_root(V6_1, None, [&kept[..], &[Users, Squash]].concat()),

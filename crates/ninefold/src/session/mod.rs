@@ -331,3 +331,10 @@ impl Session {
         self.forget_fids();
     }
 }
+
+/// Ends it, if nobody has: directories that were walked to a moment ago would stay open.
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
