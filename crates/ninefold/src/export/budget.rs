@@ -150,7 +150,8 @@ impl Budget {
         (self.max / 2).min(SCARCE_MIN_MAX)
     }
 
-    /// Has all that can do without a descriptor offered, from now on and from before.
+    /// Has all that can do without a descriptor offered, from now on and from before. What begins to hold one at this very
+    /// moment may be missed: it is offered with its next use.
     fn become_scarce(&self) {
         if self.scarce.swap(true, Ordering::SeqCst) {
             return;

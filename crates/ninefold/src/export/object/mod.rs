@@ -148,7 +148,7 @@ impl Object {
 
     /// Whether it has more than one node.
     pub(super) fn is_shared(&self) -> bool {
-        self.nodes.load(Ordering::Relaxed) > 1
+        self.nodes() > 1
     }
 
     /// Its descriptor, if there is one, to be used now.
@@ -210,20 +210,6 @@ impl Object {
         fd
     }
 
-    /// Whether `fd`, which has this object's number, is this object. If so it is held from now on, unless
-    /// another is.
-    fn takes(&self, fd: &Arc<Descriptor>, stat: &Stat) -> bool {
-        // As nearly always: the number is in use as long as a descriptor is.
-        if matches!(locked(&self.state).way, Way::Held(_)) {
-            return true;
-        }
-        let is_still = self.is_still(fd.as_fd(), stat);
-        if is_still {
-            self.hold(Arc::clone(fd));
-        }
-        is_still
-    }
-
     /// The same unless there is a descriptor, whatever it is for.
     pub(super) fn hold_on(&self, fd: Arc<Descriptor>) {
         if self.held().is_none() {
@@ -242,6 +228,15 @@ impl Object {
         } else {
             Err(Errno::STALE)
         }
+    }
+
+    /// Whether `fd`, which has this object's number, is this object; if so, whether the object holds one already.
+    fn recognizes(&self, fd: BorrowedFd<'_>, stat: &Stat) -> Option<bool> {
+        // As nearly always: the number is in use as long as a descriptor is.
+        if matches!(locked(&self.state).way, Way::Held(_)) {
+            return Some(true);
+        }
+        self.is_still(fd, stat).then_some(false)
     }
 
     /// Whether `fd`, which has this object's number, is this object: numbers are given again.

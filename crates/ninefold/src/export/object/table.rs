@@ -76,9 +76,15 @@ impl Objects {
     pub(in crate::export) fn enter(&self, fd: Arc<Descriptor>, stat: &Stat) -> Arc<Object> {
         let mut known = locked(self.shard(stat.id));
         if let Some(Known(object)) = known.get(&stat.id) {
-            if object.takes(&fd, stat) {
+            if let Some(is_held) = object.recognizes(fd.as_fd(), stat) {
                 object.add_node();
-                return Arc::clone(object);
+                let object = Arc::clone(object);
+                drop(known);
+                // What it held before, or `fd`, is closed now: that can take long.
+                if !is_held {
+                    object.hold(fd);
+                }
+                return object;
             }
         }
         let object = Object::new(stat, Way::Held(fd));
@@ -100,9 +106,12 @@ impl Objects {
                 found.add_node();
             }
             // Somebody else has opened it meanwhile.
-            Some(Known(found)) if found.takes(fd, stat) => {
+            Some(Known(found)) if found.is_still(fd.as_fd(), stat) => {
+                let found = Arc::clone(found);
                 found.add_node();
-                return Arc::clone(found);
+                drop(known);
+                found.hold(Arc::clone(fd));
+                return found;
             }
             _ => {
                 object.begin_again();
