@@ -14,6 +14,11 @@ use crate::sys::Pipe;
 const SMALL: usize = 16 * 1024;
 /// Gathered replies are sent when they are this many bytes.
 const GATHERED_MAX: usize = 64 * 1024;
+/// So much of a reply is copied at once, bytes. From 4 KiB on the C library copies with a single
+/// instruction (`rep movsb`), which was measured to take an eighth of all processor time of random reads
+/// of that size more than its loop for shorter ones does.
+const PIECE: usize = 2048;
+
 /// Replies on their way to the client, in order.
 #[derive(Default)]
 pub(super) struct Tx {
@@ -60,10 +65,17 @@ impl Tx {
         let has_room = self.gathered < most && self.pending.len() < GATHERED_MAX;
         let gather = reply.len() <= SMALL && has_room;
         if gather || self.stalled {
-            self.pending.extend_from_slice(reply);
+            self.gather(reply);
             return Sent::Fine;
         }
         self.send(socket, reply, wait, false)
+    }
+
+    fn gather(&mut self, reply: &[u8]) {
+        self.pending.reserve(reply.len());
+        for piece in reply.chunks(PIECE) {
+            self.pending.extend_from_slice(piece);
+        }
     }
 
     /// Adds an Rread whose data is in a pipe, but for what stands behind the head and comes last, and
