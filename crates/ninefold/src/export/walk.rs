@@ -4,7 +4,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use ninefold_wire::{Name, Step};
+use ninefold_wire::{Name, Qid, Step};
 use rustix::fs::{FileType, Mode, OFlags};
 use rustix::io::Errno;
 
@@ -22,35 +22,36 @@ pub struct Walk<'e> {
 }
 
 impl Walk<'_> {
-    /// Takes one step: the attributes of what it leads to. Of a directory that is only `passed` on the
-    /// way to something else, owner and mode may be those that the host has.
+    /// Takes one step: the qid of what it leads to. Of a directory that is only `passed` on the
+    /// way to something else, owner and mode are not asked for.
     ///
     /// # Errors
     /// ENOTDIR when the walk has not come to a directory, else the errno of the host. The walk stays
     /// where it is.
-    pub fn step(&mut self, step: Step<'_>, passed: bool) -> Result<Stat> {
+    pub fn step(&mut self, step: Step<'_>, passed: bool) -> Result<Qid> {
         if !self.at.is_dir() {
             return Err(Errno::NOTDIR);
         }
         match step {
             Step::Down(name) => self.step_down(name, passed),
-            Step::Stay => self.export.stat(&self.at),
+            Step::Stay => self.export.qid(&self.export.stat(&self.at)?),
             Step::Up => {
                 let parent = self.export.parent(&self.at)?;
-                let stat = self.export.stat(&parent)?;
+                let qid = self.export.qid(&self.export.stat(&parent)?)?;
                 (self.at, self.held) = (parent, None);
-                Ok(stat)
+                Ok(qid)
             }
         }
     }
 
-    fn step_down(&mut self, name: Name<'_>, passed: bool) -> Result<Stat> {
+    fn step_down(&mut self, name: Name<'_>, passed: bool) -> Result<Qid> {
         let above = self.held.take().map_or_else(|| self.at.fd(), Ok)?;
         let found = self
             .export
             .find_child((&self.at, above.as_fd()), (name, passed))?;
+        let qid = self.export.qid(&found.stat)?;
         (self.at, self.held) = (found.node, found.held);
-        Ok(found.stat)
+        Ok(qid)
     }
 
     /// What the walk has come to.

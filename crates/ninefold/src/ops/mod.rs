@@ -82,13 +82,17 @@ impl Call<'_> {
     }
 }
 
-/// The qid of an object with these attributes. 9P2000 has no symbolic links.
+/// The qid of an object with these attributes.
 fn wire_qid(export: &Export, dialect: Dialect, stat: &Stat) -> Result<Qid> {
-    let mut qid = export.qid(stat)?;
+    Ok(told(dialect, export.qid(stat)?))
+}
+
+/// A qid as the client understands it. 9P2000 has no symbolic links.
+fn told(dialect: Dialect, mut qid: Qid) -> Qid {
     if dialect == Dialect::Legacy {
         qid.kind &= flags::qid::DIR;
     }
-    Ok(qid)
+    qid
 }
 
 /// The buffer for the reply, as long as the session's msize.

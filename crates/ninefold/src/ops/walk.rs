@@ -3,7 +3,7 @@
 use ninefold_wire::{NOFID, Qids, Reply, Steps};
 use rustix::io::Errno;
 
-use super::{Answer, Call, classic, given, xattr};
+use super::{Answer, Call, classic, given, told, xattr};
 use crate::export::Export;
 use crate::fid::Fid;
 use crate::sys::{Result, act_as_server};
@@ -51,11 +51,10 @@ pub(super) fn walk(
     let mut steps = steps.iter().peekable();
     while let Some(step) = steps.next() {
         let passed = steps.peek().is_some();
-        let stepped = walk.step(step, passed);
-        match stepped.and_then(|stat| call.qid(&stat)) {
+        match walk.step(step, passed) {
             Ok(qid) => {
                 // A Twalk of more than 16 steps does not decode.
-                let _ = qids.push(qid);
+                let _ = qids.push(told(call.dialect, qid));
             }
             Err(errno) if qids.as_slice().is_empty() => return Err(errno),
             Err(_) => return call.out.reply(&Reply::Walk { qids }),

@@ -17,28 +17,15 @@ pub(in crate::export) const READ: OFlags = OFlags::RDONLY.union(OFlags::NOCTTY);
 /// A metadata file that is held, by one descriptor. It is what the security model costs in
 /// descriptors, so that it counts, but is not refused.
 pub(in crate::export) struct MetadataFile {
-    way: Mutex<Way>,
+    /// What holds it: a descriptor that only names it (`O_PATH`), until somebody has to read it.
+    held: Mutex<Arc<Descriptor>>,
+    /// Then the one that is open for reading.
+    open: OnceLock<Arc<Descriptor>>,
     /// Asked of the host when somebody wants to know.
     id: OnceLock<FileId>,
 }
 
-/// How a metadata file is held.
-#[derive(Clone)]
-pub(in crate::export) enum Way {
-    /// By a descriptor that only names it (`O_PATH`): nobody had to read it yet.
-    Named(Arc<Descriptor>),
-    /// Open for reading.
-    Open(Arc<Descriptor>),
-}
-
 impl MetadataFile {
-    fn held(way: Way, id: OnceLock<FileId>) -> Arc<Self> {
-        Arc::new(Self {
-            way: Mutex::new(way),
-            id,
-        })
-    }
-
     /// One just opened for reading, or made.
     pub(in crate::export) fn new(fd: OwnedFd, keeper: &Arc<Keeper>) -> Arc<Self> {
         Self::of(Descriptor::of_house(fd, keeper))
@@ -46,50 +33,56 @@ impl MetadataFile {
 
     /// One just opened for reading whose number is known.
     pub(in crate::export) fn known(fd: OwnedFd, id: FileId, keeper: &Arc<Keeper>) -> Arc<Self> {
-        Self::held(Way::Open(Descriptor::of_house(fd, keeper)), id.into())
+        Self::opened(Descriptor::of_house(fd, keeper), id.into())
     }
 
     /// One that was only found, by a descriptor that names it. It must be a regular file.
     pub(in crate::export) fn named(path: OwnedFd, id: FileId, keeper: &Arc<Keeper>) -> Arc<Self> {
-        Self::held(Way::Named(Descriptor::of_house(path, keeper)), id.into())
+        Arc::new(Self {
+            held: Mutex::new(Descriptor::of_house(path, keeper)),
+            open: OnceLock::new(),
+            id: id.into(),
+        })
     }
 
     /// One that was opened for reading again.
     pub(in crate::export) fn of(fd: Arc<Descriptor>) -> Arc<Self> {
-        Self::held(Way::Open(fd), OnceLock::new())
+        Self::opened(fd, OnceLock::new())
     }
 
-    /// How it is held at the moment.
-    pub(in crate::export) fn way(&self) -> Way {
-        locked(&self.way).clone()
+    fn opened(fd: Arc<Descriptor>, id: OnceLock<FileId>) -> Arc<Self> {
+        Arc::new(Self {
+            held: Mutex::new(Arc::clone(&fd)),
+            open: fd.into(),
+            id,
+        })
     }
 
     /// Its descriptor, which need not be one to read from.
     pub(in crate::export) fn fd(&self) -> Arc<Descriptor> {
-        let (Way::Named(fd) | Way::Open(fd)) = self.way();
-        fd
+        Arc::clone(&locked(&self.held))
+    }
+
+    /// The one to read from, if it is open.
+    pub(in crate::export) fn if_open(&self) -> Option<&Arc<Descriptor>> {
+        self.open.get()
     }
 
     /// Opens it for reading, if it is not, and holds it so from now on.
     ///
     /// # Errors
     /// The errno of openat(2).
-    pub(in crate::export) fn open(&self, keeper: &Arc<Keeper>) -> Result<Arc<Descriptor>> {
-        let named = match self.way() {
-            Way::Open(fd) => return Ok(fd),
-            Way::Named(fd) => fd,
-        };
-        let fd = Descriptor::of_house(sys::reopen(named.as_fd(), READ)?, keeper);
-        let mut way = locked(&self.way);
-        if let Way::Open(known) = &*way {
-            // Another was quicker.
-            return Ok(Arc::clone(known));
+    pub(in crate::export) fn open(&self, keeper: &Arc<Keeper>) -> Result<&Arc<Descriptor>> {
+        if let Some(open) = self.open.get() {
+            return Ok(open);
         }
-        let before = std::mem::replace(&mut *way, Way::Open(Arc::clone(&fd)));
-        drop(way);
+        let fd = Descriptor::of_house(sys::reopen(self.fd().as_fd(), READ)?, keeper);
+        // Another may be quicker.
+        let open = self.open.get_or_init(|| fd);
+        let before = std::mem::replace(&mut *locked(&self.held), Arc::clone(open));
         // Closing can take long: not with the lock held.
         drop(before);
-        Ok(fd)
+        Ok(open)
     }
 
     /// Which file; its number is its own as long as this lives.

@@ -4,7 +4,7 @@
 mod metadata;
 mod table;
 
-pub(super) use metadata::{Metadata, MetadataFile, READ, Way as MetadataWay};
+pub(super) use metadata::{Metadata, MetadataFile, READ};
 pub(super) use table::Objects;
 
 use std::os::fd::{AsFd, BorrowedFd};

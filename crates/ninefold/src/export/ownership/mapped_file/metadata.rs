@@ -8,7 +8,7 @@ use rustix::io::Errno;
 
 use super::hidden::Found;
 use super::{MappedFile, hidden};
-use crate::export::object::{MetadataFile, MetadataWay};
+use crate::export::object::MetadataFile;
 use crate::export::ownership::attributes::Attributes;
 use crate::export::ownership::{At, host, placeholder};
 use crate::export::{Export, Node};
@@ -95,15 +95,12 @@ impl MappedFile {
 
     /// What a metadata file says.
     fn kept(&self, export: &Export, node: &Arc<Node>, file: &MetadataFile) -> Result<Attributes> {
-        let named = match file.way() {
-            // To read it costs no more than to ask whether it has changed.
-            MetadataWay::Open(fd) => {
-                let _steady = self.objects.look(node.id());
-                return hidden::read(fd.as_fd());
-            }
-            MetadataWay::Named(fd) => fd,
-        };
-        let stat = sys::stat(named.as_fd())?;
+        // To read it costs no more than to ask whether it has changed.
+        if let Some(open) = file.if_open() {
+            let _steady = self.objects.look(node.id());
+            return hidden::read(open.as_fd());
+        }
+        let stat = sys::stat(file.fd().as_fd())?;
         match self.known.get(&stat) {
             Some(known) => Ok(known),
             None => self.read(export, node, file, &stat),
