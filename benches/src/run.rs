@@ -31,6 +31,9 @@ use crate::syscalls;
 
 /// Operations of the pass that counts system calls.
 const CALLS_PASS: u64 = 2000;
+/// After so many rounds fresh servers take the place of those that run: where the memory of a process lies
+/// makes some hundredths of its time, and is another for each.
+const ROUNDS_EACH: usize = 4;
 
 /// What a run is about.
 pub struct Settings {
@@ -57,8 +60,11 @@ pub fn measure(settings: &Settings, rows: &[&Row]) -> Result<Vec<Measured>> {
     }
     let rounds_max = rows.iter().map(|row| row.rounds_max).min();
     let rounds = settings.rounds.min(rounds_max.unwrap_or(0));
-    for _ in 0..rounds {
+    for round in 0..rounds {
         for contest in &mut contests {
+            if round % ROUNDS_EACH == 0 {
+                contest.end_servers();
+            }
             contest.round(settings)?;
         }
     }
@@ -86,6 +92,11 @@ impl Contest {
             told,
             plain: plain.with_context(|| format!("the plain calls of {}", row.name))?,
         })
+    }
+
+    /// Has the next round start each server anew.
+    fn end_servers(&mut self) {
+        self.running.fill_with(|| None);
     }
 
     fn round(&mut self, settings: &Settings) -> Result<()> {
