@@ -27,6 +27,14 @@ pub fn cpu_nanos(pid: u32) -> Result<u64> {
     Ok(sum)
 }
 
+/// What the host of a virtual machine has taken from all its processors so far, hundredths of a second; 0 where that is
+/// not known.
+pub fn stolen() -> Result<u64> {
+    let all = fs::read_to_string("/proc/stat")?;
+    let stolen = all.split_whitespace().nth(8);
+    Ok(stolen.map_or(Ok(0), str::parse)?)
+}
+
 /// Whether a thread ended between being listed and being looked at.
 fn is_gone(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::NotFound
