@@ -203,7 +203,8 @@ impl Running {
         for _ in 1..ATTEMPTS {
             let before = process::stolen()?;
             let figures = self.sample_once(time)?;
-            if process::stolen()? - before <= STOLEN_MAX || !self.load.is_repeatable() {
+            let stolen = process::stolen()?.saturating_sub(before);
+            if stolen <= STOLEN_MAX || !self.load.is_repeatable() {
                 return Ok(figures);
             }
         }
