@@ -31,8 +31,8 @@ use crate::syscalls;
 
 /// Operations of the pass that counts system calls.
 const CALLS_PASS: u64 = 2000;
-/// After so many rounds fresh servers take the place of those that run: where the memory of a process lies
-/// makes some hundredths of its time, and is another for each.
+/// After so many rounds fresh servers take the place of those that run: starts of one program differ by some
+/// hundredths.
 const ROUNDS_EACH: usize = 4;
 /// A turn is disturbed when the host of this machine has taken more from all its processors, hundredths of a second.
 const STOLEN_MAX: u64 = 1;

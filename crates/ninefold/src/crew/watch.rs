@@ -21,8 +21,8 @@ use crate::locked;
 const STUCK: Duration = Duration::from_millis(2);
 
 /// How much later that may be noticed: by then there has been a tick of the clock, which wakes the watch
-/// along the way. An interrupt of its own is a twenty-fifth of all processor time of a busy server in a
-/// virtual machine.
+/// along the way. So looks need no interrupt of their own, and are fewer: that saves up to a twentieth of
+/// a busy server's processor time in a virtual machine.
 const SLACK: Duration = Duration::from_millis(4);
 
 /// How long a client that sends no more may wait for the replies that are being made: over TCP one
