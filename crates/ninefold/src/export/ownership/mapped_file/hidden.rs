@@ -5,6 +5,7 @@
 //! is only ever changed in place, because hard links of an object share it as they share the
 //! object. For the same reason whoever holds one has it for as long as the object lives.
 
+use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
@@ -258,9 +259,9 @@ pub(super) fn remove((dir, name): At<'_>) -> Result<()> {
 
 /// What a metadata file says that is open for reading.
 pub(super) fn read(metadata: BorrowedFd<'_>) -> Result<Attributes> {
-    let mut usual = [0; TEXT_USUAL];
+    let mut usual = [MaybeUninit::uninit(); TEXT_USUAL];
     match io::pread(metadata, &mut usual, 0) {
-        Ok(len) if len < TEXT_USUAL => Ok(text::parse(&usual[..len])),
+        Ok((text, [_, ..])) => Ok(text::parse(text)),
         Ok(_) => Ok(text::parse(&read_all(metadata)?)),
         // A directory, or whatever else lies there, says nothing.
         Err(Errno::ISDIR | Errno::SPIPE | Errno::INVAL | Errno::NXIO) => Ok(Attributes::default()),

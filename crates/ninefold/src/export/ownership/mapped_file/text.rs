@@ -13,11 +13,19 @@ const WORDS: [&str; 4] = ["virtfs.uid", "virtfs.gid", "virtfs.mode", "virtfs.rde
 pub(super) fn parse(mut text: &[u8]) -> Attributes {
     let mut values = [None; 4];
     while !text.is_empty() {
-        let (piece, rest) = text.split_at(piece_len(text));
-        if let Some((which, said)) = value_of(piece) {
-            values[which] = Some(number(said));
-        }
-        text = rest;
+        // Of a longer line each piece counts as one.
+        let piece = &text[..text.len().min(PIECE_MAX)];
+        let rest = match value_of(piece) {
+            Some((which, said)) => {
+                let (number, rest) = number(said);
+                values[which] = Some(number);
+                rest
+            }
+            None => piece,
+        };
+        let end = rest.iter().position(|byte| *byte == b'\n');
+        let left = end.map_or(0, |at| rest.len() - at - 1);
+        text = &text[piece.len() - left..];
     }
     // A word of -1 means that nothing is known.
     let [uid, gid, mode, rdev] = values.map(|value| value.filter(|number| *number != u32::MAX));
@@ -29,17 +37,10 @@ pub(super) fn parse(mut text: &[u8]) -> Attributes {
     }
 }
 
-/// The length of the first line with its end; of a longer one that of a piece, each of which counts as a line.
-fn piece_len(text: &[u8]) -> usize {
-    let most = &text[..text.len().min(PIECE_MAX)];
-    let end = most.iter().position(|byte| *byte == b'\n');
-    end.map_or(most.len(), |at| at + 1)
-}
-
 /// Which of [`WORDS`] a line begins with, and where its number stands: behind the word and one byte that nobody
-/// looks at, but that a NUL ends the line.
-fn value_of(piece: &[u8]) -> Option<(usize, &[u8])> {
-    let word = piece.strip_prefix(b"virtfs.")?;
+/// looks at, but that a NUL or the line's end ends it.
+fn value_of(line: &[u8]) -> Option<(usize, &[u8])> {
+    let word = line.strip_prefix(b"virtfs.")?;
     let (which, behind) = match word {
         [b'u', b'i', b'd', behind @ ..] => (0, behind),
         [b'g', b'i', b'd', behind @ ..] => (1, behind),
@@ -48,29 +49,32 @@ fn value_of(piece: &[u8]) -> Option<(usize, &[u8])> {
         _ => return None,
     };
     match behind {
-        [] | [0, ..] => Some((which, &[])),
+        [] | [0 | b'\n', ..] => Some((which, behind)),
         [_, said @ ..] => Some((which, said)),
     }
 }
 
-/// C's atoi(3) on a machine whose long has 64 bits, and the low 32 bits of it. A NUL is no digit, and ends it.
-fn number(text: &[u8]) -> u32 {
-    let is_blank = |byte: &u8| matches!(byte, b' ' | b'\t'..=b'\r');
-    let start = text.iter().position(|byte| !is_blank(byte));
-    let text = &text[start.unwrap_or(text.len())..];
-    let (negative, digits) = match text.first() {
-        Some(b'-') => (true, &text[1..]),
-        Some(b'+') => (false, &text[1..]),
-        _ => (false, text),
-    };
+/// C's atoi(3) within a line, on a machine whose long has 64 bits, and the low 32 bits of it; and what stands
+/// behind the number. A NUL is no digit, and ends it.
+fn number(text: &[u8]) -> (u32, &[u8]) {
+    let is_blank = |byte: &u8| matches!(byte, b' ' | b'\t' | b'\x0b'..=b'\r');
+    let mut left = text.iter();
+    while left.as_slice().first().is_some_and(is_blank) {
+        left.next();
+    }
+    let negative = left.as_slice().first() == Some(&b'-');
+    if let [b'-' | b'+', ..] = left.as_slice() {
+        left.next();
+    }
     let mut value: i64 = 0;
-    for digit in digits.iter().take_while(|byte| byte.is_ascii_digit()) {
+    while let [digit @ b'0'..=b'9', ..] = left.as_slice() {
         let digit = i64::from(digit - b'0');
         let signed = if negative { -digit } else { digit };
         value = value.saturating_mul(10).saturating_add(signed);
+        left.next();
     }
     let [a, b, c, d, ..] = value.to_le_bytes();
-    u32::from_le_bytes([a, b, c, d])
+    (u32::from_le_bytes([a, b, c, d]), left.as_slice())
 }
 
 /// The text for what is known: decimal, as signed numbers of 32 bits.
@@ -184,7 +188,7 @@ mod tests {
             let line = piece.split(|byte| *byte == 0).next().unwrap_or_default();
             for (word, value) in WORDS.iter().zip(&mut values) {
                 if line.starts_with(word.as_bytes()) {
-                    let said = number(line.get(word.len() + 1..).unwrap_or_default());
+                    let (said, _) = number(line.get(word.len() + 1..).unwrap_or_default());
                     *value = Some(said).filter(|said| *said != u32::MAX);
                 }
             }
