@@ -4,6 +4,7 @@
 //! figures could be had.
 #![forbid(unsafe_code)]
 
+mod bare;
 mod bars;
 mod connection;
 mod figures;
@@ -27,11 +28,13 @@ use std::path::Path;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use anyhow::Context;
 use anyhow::Result;
 use anyhow::ensure;
 use clap::Parser;
 use tempfile::TempDir;
 
+use crate::bare::Bare;
 use crate::measured::Measured;
 use crate::run::Settings;
 use crate::server::Peer;
@@ -51,9 +54,16 @@ const QUICK_TIME: Duration = Duration::from_millis(5);
 enum Task {
     /// Measure servers side by side
     Run(Options),
-    /// Be the null responder
+    /// Be the null responder, or the bare server of a row
     #[command(hide = true)]
-    Null { socket: PathBuf, entries: u64 },
+    Null {
+        socket: PathBuf,
+        entries: u64,
+        #[arg(long, requires = "tree")]
+        row: Option<String>,
+        #[arg(long, requires = "row")]
+        tree: Option<PathBuf>,
+    },
 }
 
 #[derive(clap::Args)]
@@ -73,7 +83,7 @@ struct Options {
         long,
         value_name = "LIST",
         value_delimiter = ',',
-        default_value = "ninefold,null,diod,p9,unpfs"
+        default_value = "ninefold,null,bare,diod,p9,unpfs"
     )]
     peers: Vec<Peer>,
     /// Only rows whose name holds this, or one of several that are parted by |
@@ -99,8 +109,25 @@ struct Options {
 fn main() -> Result<()> {
     match Task::parse() {
         Task::Run(options) => run(&options),
-        Task::Null { socket, entries } => null::serve(&socket, entries),
+        Task::Null {
+            socket,
+            entries,
+            row,
+            tree,
+        } => {
+            let bare = row.zip(tree).map(|(row, tree)| bare(&row, tree, entries));
+            null::serve(&socket, entries, bare.transpose()?.as_ref())
+        }
     }
+}
+
+fn bare(name: &str, tree: PathBuf, entries: u64) -> Result<Bare> {
+    let row = row::all().into_iter().find(|row| row.name == name);
+    Ok(Bare {
+        row: row.with_context(|| format!("no row is named {name}"))?,
+        tree,
+        entries,
+    })
 }
 
 fn run(options: &Options) -> Result<()> {
@@ -146,7 +173,7 @@ fn check_programs(options: &Options) -> Result<()> {
             Peer::Ninefold => options.ninefold.clone(),
             Peer::P9 => options.peer_programs.join("peer-p9"),
             Peer::Unpfs => options.peer_programs.join("unpfs"),
-            Peer::Null | Peer::Diod => continue,
+            Peer::Null | Peer::Bare | Peer::Diod => continue,
         };
         let there = program.exists();
         ensure!(
@@ -217,7 +244,7 @@ fn counts(measured: &[Measured]) -> String {
     for server in measured.iter().flat_map(|row| &row.servers) {
         match (&server.trouble, server.peer) {
             (None, _) => passed += 1,
-            (Some(_), Peer::Ninefold | Peer::Null) => failed += 1,
+            (Some(_), Peer::Ninefold | Peer::Null | Peer::Bare) => failed += 1,
             (Some(_), _) => skipped += 1,
         }
     }

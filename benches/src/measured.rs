@@ -85,18 +85,17 @@ impl Measured {
         parts.map(|(plain, null)| plain + null).collect()
     }
 
-    /// A figure of ours in terms of `peer`'s.
-    pub fn against(&self, peer: Peer, figure: fn(&Figures) -> f64) -> Option<f64> {
-        let ours = self.series(Peer::Ninefold, figure);
-        figures::median_ratio(&ours, &self.series(peer, figure))
+    /// A figure of `one` in terms of `other`'s.
+    pub fn ratio(&self, one: Peer, other: Peer, figure: fn(&Figures) -> f64) -> Option<f64> {
+        figures::median_ratio(&self.series(one, figure), &self.series(other, figure))
     }
 
-    /// A figure of ours in terms of each of those that we are compared with.
-    pub fn against_peers(&self, figure: fn(&Figures) -> f64) -> impl Iterator<Item = f64> {
+    /// A figure of `one` in terms of each of the servers that ours is compared with.
+    pub fn ratios(&self, one: Peer, figure: fn(&Figures) -> f64) -> impl Iterator<Item = f64> {
         let peers = self.servers.iter().map(|server| server.peer);
         peers
-            .filter(|peer| !matches!(peer, Peer::Ninefold | Peer::Null))
-            .filter_map(move |peer| self.against(peer, figure))
+            .filter(|peer| !matches!(peer, Peer::Ninefold | Peer::Null | Peer::Bare))
+            .filter_map(move |peer| self.ratio(one, peer, figure))
     }
 
     /// The processor time of `peer` in terms of the floor.

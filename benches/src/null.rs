@@ -1,7 +1,8 @@
 //! The null responder: answers each request with a reply of the right type and size, and does nothing else.
 //!
 //! What it costs is what a server's socket work costs at the least: it receives all that is there, answers it in
-//! place and sends all answers at once. It keeps no fids, looks at no file and checks nothing.
+//! place and sends all answers at once. It keeps no fids, looks at no file and checks nothing. Doing a row's work as well it is
+//! the [bare server](crate::bare).
 
 use std::io::IoSlice;
 use std::io::Write;
@@ -22,6 +23,8 @@ use ninefold_wire::Request;
 use ninefold_wire::flags;
 use ninefold_wire::message;
 
+use crate::bare::Bare;
+use crate::bare::Doing;
 use crate::connection::Inbox;
 use crate::tree;
 
@@ -33,7 +36,7 @@ const COPY_MAX: usize = 4096;
 const BATCH_MAX: usize = 64 << 10;
 
 /// Serves every client of `socket`, for ever; its directories have `entries` entries.
-pub fn serve(socket: &Path, entries: u64) -> Result<()> {
+pub fn serve(socket: &Path, entries: u64, bare: Option<&Bare>) -> Result<()> {
     let listener = UnixListener::bind(socket)?;
     let listing = listing(entries);
     thread::scope(|scope| {
@@ -41,7 +44,10 @@ pub fn serve(socket: &Path, entries: u64) -> Result<()> {
             let listing = &listing;
             let stream = stream?;
             // A client that goes away is the end of its thread and of nothing else.
-            scope.spawn(move || Responder::new(stream, listing).run());
+            scope.spawn(move || {
+                let doing = bare.map_or(Ok(Doing::Nothing), Bare::doing)?;
+                Ok::<_, anyhow::Error>(Responder::new(stream, listing, doing).run()?)
+            });
         }
         Ok(())
     })
@@ -76,16 +82,18 @@ const QID: Qid = Qid {
 struct Responder<'a> {
     stream: UnixStream,
     listing: &'a [u8],
-    zeros: Vec<u8>,
+    doing: Doing,
+    data: Vec<u8>,
     due: Vec<u8>,
 }
 
 impl<'a> Responder<'a> {
-    fn new(stream: UnixStream, listing: &'a [u8]) -> Self {
+    fn new(stream: UnixStream, listing: &'a [u8], doing: Doing) -> Self {
         Self {
             stream,
             listing,
-            zeros: vec![0; MSIZE_MAX as usize],
+            doing,
+            data: vec![0; MSIZE_MAX as usize],
             due: Vec::with_capacity(2 * BATCH_MAX),
         }
     }
@@ -106,10 +114,12 @@ impl<'a> Responder<'a> {
             return Err(std::io::ErrorKind::InvalidData.into());
         };
         match request {
-            Request::Read { count, .. } => {
-                let zeros = std::mem::take(&mut self.zeros);
-                let sent = self.send_data(tag, false, &zeros[..count as usize]);
-                self.zeros = zeros;
+            Request::Read { offset, count, .. } => {
+                let mut data = std::mem::take(&mut self.data);
+                let wanted = &mut data[..count as usize];
+                self.doing.read(offset, wanted)?;
+                let sent = self.send_data(tag, false, wanted);
+                self.data = data;
                 sent
             }
             Request::Readdir { offset, count, .. } => {
@@ -120,6 +130,7 @@ impl<'a> Responder<'a> {
                 self.send_data(tag, true, &rest[..len])
             }
             request => {
+                self.doing.act(&request)?;
                 let mut bytes = [0; 512];
                 let len = reply(&request).encode(tag, &mut bytes);
                 let len = len.map_err(|_| std::io::ErrorKind::InvalidData)?;

@@ -1,5 +1,6 @@
 //! The rows of the table: which work, how many of it at a time, and where.
 
+use crate::bare::Bare;
 use crate::server::Peer;
 use crate::work::Work;
 
@@ -68,6 +69,7 @@ impl Row {
             Peer::Ninefold => true,
             // It waits for nothing.
             Peer::Null => self.work != Work::BesideSlow,
+            Peer::Bare => self.model.is_none() && Bare::does(self.work),
             _ => self.model.is_none(),
         }
     }

@@ -176,6 +176,7 @@ impl Running {
         }
         let task = Task {
             peer,
+            row: &row.name,
             export: &export,
             beside: beside.path(),
             model: row.model.unwrap_or("passthrough"),

@@ -32,6 +32,8 @@ pub enum Peer {
     Ninefold,
     /// The null responder of this program
     Null,
+    /// The null responder that makes the floor's system calls as well
+    Bare,
     /// Debian's diod
     Diod,
     /// The p9 crate behind a small loop
@@ -45,6 +47,7 @@ impl fmt::Display for Peer {
         f.write_str(match self {
             Self::Ninefold => "ninefold",
             Self::Null => "null",
+            Self::Bare => "bare",
             Self::Diod => "diod",
             Self::P9 => "p9",
             Self::Unpfs => "unpfs",
@@ -62,6 +65,8 @@ pub struct Programs {
 /// How to start one.
 pub struct Task<'a> {
     pub peer: Peer,
+    /// The name of the row.
+    pub row: &'a str,
     /// The directory to share.
     pub export: &'a Path,
     /// A directory for its socket and its log.
@@ -165,6 +170,11 @@ fn words(programs: &Programs, task: &Task<'_>, socket: &Path) -> Result<Vec<std:
             words.extend([std::env::current_exe()?.into(), "null".into()]);
             words.extend([socket.into(), task.entries.to_string().into()]);
             return Ok(words);
+        }
+        Peer::Bare => {
+            words.extend([std::env::current_exe()?.into(), "null".into()]);
+            words.extend([socket.into(), task.entries.to_string().into()]);
+            words.extend(["--row".into(), task.row.into(), "--tree".into()]);
         }
         Peer::Diod => {
             let fixed = "diod -f -n -c /dev/null -L stderr -l";

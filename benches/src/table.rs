@@ -12,8 +12,8 @@ use crate::server::Peer;
 
 const HEAD: &str = "| row | server | per second | p50 us | p99 us | p99.9 us | CPU us | x floor | calls | peak KiB | fds | more |\n\
                     |---|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|---|\n";
-const SUMMARY_HEAD: &str = "| row | floor | ninefold | x floor | diod | p9 | unpfs | per second | x best peer | p50 us | p99 us | p99.9 us | calls | peak KiB |\n\
-                            |---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n";
+const SUMMARY_HEAD: &str = "| row | floor | bare | ninefold | x floor | diod | p9 | unpfs | per second | x best peer | p50 us | p99 us | p99.9 us | calls | peak KiB |\n\
+                            |---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n";
 
 /// Each row on one line: the processor time of all, microseconds, and what else there is to say of ours.
 pub fn summary(rows: &[Measured]) -> String {
@@ -24,16 +24,17 @@ pub fn summary(rows: &[Measured]) -> String {
         };
         let cpu = |peer| micros(measured.of(peer).map(|figures| figures.cpu));
         let peers = [Peer::Diod, Peer::P9, Peer::Unpfs].map(cpu).join(" | ");
-        let rates = measured.against_peers(|figures| figures.rate);
+        let rates = measured.ratios(Peer::Ninefold, |figures| figures.rate);
         let best = rates.min_by(f64::total_cmp);
         let times = [ours.p50, ours.p99, ours.p999];
         let times = times.map(|nanos| micros(Some(nanos))).join(" | ");
         let calls = measured.server(Peer::Ninefold);
         let _ = writeln!(
             text,
-            "| {} | {} | {} | {} | {peers} | {:.0} | {} | {times} | {} | {:.0} |",
+            "| {} | {} | {} | {} | {} | {peers} | {:.0} | {} | {times} | {} | {:.0} |",
             measured.row.name,
             micros(measured.floor()),
+            cpu(Peer::Bare),
             micros(Some(ours.cpu)),
             number(measured.above_floor(Peer::Ninefold), 2),
             ours.rate,

@@ -23,6 +23,8 @@ pub fn markdown(rows: &[Measured]) -> String {
 struct Bar {
     name: String,
     parts: Vec<Part>,
+    /// What else is told beside the figures.
+    notes: Vec<String>,
 }
 
 /// One of the conditions of a bar.
@@ -38,7 +40,15 @@ impl Bar {
         Self {
             name: name.into(),
             parts: Vec::new(),
+            notes: Vec::new(),
         }
+    }
+
+    /// What the bare server comes to, which nothing is judged by.
+    fn bare(mut self, figure: Option<f64>, unit: &str) -> Self {
+        let note = figure.map(|figure| format!("bare {figure:.2} {unit}"));
+        self.notes.extend(note);
+        self
     }
 
     /// A figure that is to be `most` at most, both in `unit`.
@@ -75,7 +85,10 @@ impl Bar {
                 .join(", ")
         };
         let wanted = join(|part| &part.wanted);
-        let measured = join(|part| part.measured.as_deref().unwrap_or_default());
+        let mut measured = join(|part| part.measured.as_deref().unwrap_or_default());
+        if !self.notes.is_empty() {
+            let _ = write!(measured, " ({})", self.notes.join(", "));
+        }
         let met = if told.iter().all(|part| part.met) {
             "yes"
         } else {
@@ -134,6 +147,9 @@ mod tests {
         );
         let bar = bar.at_least(Some(0.9), 1.0, "x diod");
         assert!(line(&bar).ends_with("| 1.20 x floor, 0.90 x diod | **no** |\n"));
+        let bar = bar.bare(Some(2.0), "x diod").bare(None, "x floor");
+        let told = "| 1.20 x floor, 0.90 x diod (bare 2.00 x diod) | **no** |\n";
+        assert!(line(&bar).ends_with(told), "nothing is judged by it");
     }
 
     #[test]

@@ -36,12 +36,13 @@ fn near_floor(rows: &Rows<'_>) -> Vec<Bar> {
         let name = format!("{name}, depth 1");
         let row = rows.get(&name);
         let peers = row.and_then(|row| {
-            let costs = row.against_peers(|figures| figures.cpu);
+            let costs = row.ratios(Peer::Ninefold, |figures| figures.cpu);
             costs.max_by(f64::total_cmp)
         });
         Bar::new(format!("CPU of {name}"))
             .at_most(above_floor(row), 1.25, "x floor")
             .at_most(peers, 1.0, "x best peer")
+            .bare(row.and_then(|row| row.above_floor(Peer::Bare)), "x floor")
     };
     NEAR_FLOOR.into_iter().map(bar).collect()
 }
@@ -50,11 +51,15 @@ fn above_floor(row: Option<&Measured>) -> Option<f64> {
     row?.above_floor(Peer::Ninefold)
 }
 
-/// Our rate on a row in terms of the best peer's, and of diod's.
-fn against_peers(row: &Measured) -> (Option<f64>, Option<f64>) {
-    let rates = row.against_peers(|figures| figures.rate);
-    let best = rates.min_by(f64::total_cmp);
-    (best, row.against(Peer::Diod, |figures| figures.rate))
+/// A server's rate on a row in terms of the best peer's.
+fn against_best(row: &Measured, one: Peer) -> Option<f64> {
+    let rates = row.ratios(one, |figures| figures.rate);
+    rates.min_by(f64::total_cmp)
+}
+
+/// The same in terms of diod's.
+fn against_diod(row: &Measured, one: Peer) -> Option<f64> {
+    row.ratio(one, Peer::Diod, |figures| figures.rate)
 }
 
 fn rates(rows: &Rows<'_>) -> Vec<Bar> {
@@ -63,11 +68,12 @@ fn rates(rows: &Rows<'_>) -> Vec<Bar> {
         row.depth >= 16 && row.model.is_none() && !row.work.is_bulk() && !row.work.is_wide()
     });
     deep.map(|row| {
-        let (best, diod) = against_peers(row);
         Bar::new(row.row.name.clone())
-            .at_least(best, 1.0, "x best peer's rate")
-            .at_least(diod, 3.0, "x diod's")
+            .at_least(against_best(row, Peer::Ninefold), 1.0, "x best peer's rate")
+            .at_least(against_diod(row, Peer::Ninefold), 3.0, "x diod's")
             .at_most(above_floor(Some(row)), 2.0, "x floor's CPU")
+            .bare(against_best(row, Peer::Bare), "x best peer's rate")
+            .bare(row.above_floor(Peer::Bare), "x floor's CPU")
     })
     .collect()
 }
@@ -79,11 +85,13 @@ fn bulk(rows: &Rows<'_>) -> Vec<Bar> {
             for depth in BULK_DEPTHS {
                 let name = format!("{name}, msize {}K, depth {depth}", msize >> 10);
                 let row = rows.get(&name);
-                let of_floor = above_floor(row).and_then(|above| figures::ratio(1.0, above));
-                let diod = row.and_then(|row| against_peers(row).1);
+                let of_floor = |one| figures::ratio(1.0, row?.above_floor(one)?);
+                let diod = |one| against_diod(row?, one);
                 let bar = Bar::new(name)
-                    .at_least(of_floor, 0.9, "of the floor per CPU second")
-                    .at_least(diod, 1.5, "x diod's rate");
+                    .at_least(of_floor(Peer::Ninefold), 0.9, "of the floor per CPU second")
+                    .at_least(diod(Peer::Ninefold), 1.5, "x diod's rate")
+                    .bare(of_floor(Peer::Bare), "of the floor per CPU second")
+                    .bare(diod(Peer::Bare), "x diod's rate");
                 bars.push(bar);
             }
         }
@@ -154,7 +162,7 @@ fn many(rows: &Rows<'_>) -> Vec<Bar> {
         .and_then(|(beside, alone)| figures::median_ratio(&beside, &alone));
     let crowd = "getattr on 512 connections, depth 1";
     let p99 = rows.get(crowd).and_then(|row| {
-        let times = row.against_peers(|figures| figures.p99);
+        let times = row.ratios(Peer::Ninefold, |figures| figures.p99);
         times.max_by(f64::total_cmp)
     });
     let fairness = rows.extra(crowd, figures::FAIRNESS);

@@ -236,7 +236,7 @@ mod tests {
         let socket = dir.path().join("socket");
         let place = socket.clone();
         // It serves until the test's process ends.
-        thread::spawn(move || null::serve(&place, 10));
+        thread::spawn(move || null::serve(&place, 10, None));
         while !socket.exists() {
             thread::sleep(Duration::from_millis(1));
         }

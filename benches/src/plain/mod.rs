@@ -53,6 +53,11 @@ impl Plain {
         Ok(once.map(|once| Self { once, weight }))
     }
 
+    /// Makes the calls of one operation, or of several; returns of how many.
+    pub fn once(&mut self) -> io::Result<u64> {
+        (self.once)()
+    }
+
     /// Processor time of one operation (of one MiB if the row is bulk), nanoseconds.
     pub fn run(&mut self, time: Duration) -> Result<Option<f64>> {
         let _pin = Pin::new()?;

@@ -19,16 +19,16 @@ const LIMIT: Duration = Duration::from_secs(4 * 3600);
 /// The version of unpfs to measure.
 const UNPFS: &str = "0.13.0";
 /// What each row can be measured with without building anything else.
-const QUICK_PEERS: &str = "ninefold,null,diod";
+const QUICK_PEERS: &str = "ninefold,null,bare,diod";
 
 /// Options of `cargo xtask bench`.
 #[derive(Args)]
 pub struct Options {
-    /// The servers, in the order of their turns: ninefold, null, diod, p9, unpfs
+    /// The servers, in the order of their turns: ninefold, null, bare, diod, p9, unpfs
     #[arg(
         long,
         value_name = "LIST",
-        default_value = "ninefold,null,diod,p9,unpfs"
+        default_value = "ninefold,null,bare,diod,p9,unpfs"
     )]
     peers: String,
     /// Only rows whose name holds this, or one of several that are parted by |
