@@ -14,6 +14,8 @@ use crate::sys::Pipe;
 const SMALL: usize = 16 * 1024;
 /// Gathered replies are sent when they are this many bytes.
 const GATHERED_MAX: usize = 64 * 1024;
+/// So many bytes are worth a send of their own: to wake the client is little beside what it and the server do with them.
+const LONG: usize = 8 * 1024;
 /// So much of a reply is copied at once, bytes. A reply of 4 KiB copied as a whole costs a tenth more of all
 /// processor time of random reads, as measured; perhaps because the C library then does it with a single
 /// instruction (`rep movsb`).
@@ -28,6 +30,15 @@ pub(super) struct Tx {
     gathered: usize,
     /// The client does not take what it asked for; `pending` waits until it does.
     stalled: bool,
+}
+
+/// How many replies are to leave together.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Lot {
+    /// Of short ones.
+    pub(super) short: usize,
+    /// As soon as they have [`LONG`] bytes together.
+    pub(super) long: usize,
 }
 
 /// How a send went.
@@ -52,16 +63,18 @@ impl Tx {
         !self.pending.is_empty()
     }
 
-    /// Adds a reply and, unless more will follow soon and fewer than `most` are gathered with it, sends all.
+    /// Adds a reply and, unless it is to leave with some that follow soon, sends all.
     /// With `wait` the thread may wait a moment for the client to take a large one.
     pub(super) fn push(
         &mut self,
         socket: BorrowedFd<'_>,
         reply: &[u8],
         wait: bool,
-        most: usize,
+        lot: Lot,
     ) -> Sent {
         self.gathered += 1;
+        let bytes = self.pending.len() + reply.len();
+        let most = if bytes < LONG { lot.short } else { lot.long };
         let has_room = self.gathered < most && self.pending.len() < GATHERED_MAX;
         let gather = reply.len() <= SMALL && has_room;
         if gather || self.stalled {
@@ -174,4 +187,41 @@ fn send_two(
     }
     let parts = [IoSlice::new(first), IoSlice::new(second)];
     sendmsg(socket, &parts, &mut SendAncillaryBuffer::default(), flags)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::AsFd;
+    use std::os::unix::net::UnixStream;
+
+    use super::*;
+
+    /// After how many replies of `len` bytes they leave.
+    fn left_after(len: usize, lot: Lot) -> usize {
+        let (from, _to) = UnixStream::pair().expect("a pair of sockets");
+        let (mut tx, reply) = (Tx::default(), vec![0; len]);
+        for count in 1.. {
+            assert_eq!(tx.push(from.as_fd(), &reply, false, lot), Sent::Fine);
+            if !tx.is_pending() {
+                return count;
+            }
+        }
+        0
+    }
+
+    #[test]
+    fn long_replies_leave_in_smaller_lots() {
+        let lot = Lot { short: 8, long: 4 };
+        assert_eq!(left_after(160, lot), 8);
+        assert_eq!(
+            left_after(1100, lot),
+            8,
+            "8 KiB are there with the last one"
+        );
+        assert_eq!(left_after(2100, lot), 4, "they are with the fourth");
+        assert_eq!(left_after(SMALL, lot), 4);
+        assert_eq!(left_after(SMALL + 1, lot), 1);
+        let lot = Lot { short: 8, long: 2 };
+        assert_eq!(left_after(3000, lot), 3, "they are with the third");
+    }
 }

@@ -9,7 +9,7 @@ use rustix::io::Errno;
 
 use super::{Channel, Interest, note};
 use crate::crew::Connection;
-use crate::crew::tx::{Sent, Tx};
+use crate::crew::tx::{Lot, Sent, Tx};
 use crate::locked;
 use crate::session::{FAILURE_MAX, Outlet, Ticket};
 use crate::sys::Pipe;
@@ -39,7 +39,7 @@ impl Channel {
     }
 
     fn finish_with(&self, ticket: Ticket, reply: &[u8], data: Option<&mut Pipe>) {
-        let most = self.gathered_max();
+        let lot = self.lot();
         let mut tx = locked(&self.tx);
         let retired = self.session.retire(ticket);
         let mut sent = Sent::Fine;
@@ -47,28 +47,30 @@ impl Channel {
             let (socket, wait) = (self.socket.as_fd(), self.may_block());
             sent = match data {
                 Some(data) => tx.push_piped(socket, reply, data, wait),
-                None => tx.push(socket, reply, wait, most),
+                None => tx.push(socket, reply, wait, lot),
             };
         }
         for tag in retired.flushed {
             let mut frame = [0; ninefold_wire::HEADER_LEN];
             if let Ok(len) = (Reply::Flush {}).encode(tag, &mut frame) {
-                sent =
-                    sent.max(tx.push(self.socket.as_fd(), &frame[..len], self.may_block(), most));
+                sent = sent.max(tx.push(self.socket.as_fd(), &frame[..len], self.may_block(), lot));
             }
         }
         self.after_send(tx, sent);
     }
 
-    /// How many replies are sent together, at most: half of what the client sends at a time, for it goes on with
+    /// How many replies are sent together: half of what the client sends at a time, for it goes on with
     /// these while the others are served. If it had to wait for all of them, it and the server would do nothing
     /// but wait for each other.
-    fn gathered_max(&self) -> usize {
+    fn lot(&self) -> Lot {
         if self.frames_left.load(Ordering::SeqCst) || self.gathers() {
             let half = self.batch.load(Ordering::Relaxed) / 2;
-            half.clamp(REPLIES_MIN, REPLIES_MAX)
+            Lot {
+                short: half.clamp(REPLIES_MIN, REPLIES_MAX),
+                long: half.clamp(1, REPLIES_MAX),
+            }
         } else {
-            1
+            Lot { short: 1, long: 1 }
         }
     }
 
