@@ -14,7 +14,7 @@ use crate::locked;
 use crate::session::{FAILURE_MAX, Outlet, Ticket};
 use crate::sys::Pipe;
 
-/// Fewer replies are not sent by themselves where there are more to come: to wake the client costs as much as some short
+/// Fewer short replies are not sent by themselves where there are more to come: to wake the client costs as much as some such
 /// requests.
 const REPLIES_MIN: usize = 8;
 /// More do not wait for each other.
